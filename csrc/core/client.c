@@ -1,0 +1,136 @@
+#include "client.h"
+
+#include <string.h>
+
+#include "alloc.h"
+#include "hub.h"
+
+static ws_text
+copy_text(char **at, ws_text text)
+{
+    if (text.data == NULL) {
+        return (ws_text){NULL, 0};
+    }
+    ws_text copy = {*at, text.size};
+    memcpy(*at, text.data, text.size);
+    (*at)[text.size] = '\0';
+    *at += text.size + 1;
+    return copy;
+}
+
+ws_client *
+ws_client_new(ws_hub *hub, ws_wake *wake, const ws_client_info *info)
+{
+    const ws_text texts[] = {info->id,   info->user,        info->remote,
+                             info->peer, info->subprotocol, info->request};
+    size_t size = sizeof texts / sizeof texts[0];
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        size += texts[i].size;
+    }
+    ws_client *client = ws_calloc(1, sizeof *client + size);
+    if (client == NULL) {
+        return NULL;
+    }
+    if (ws_chan_init(&client->chan, ws_hub_send_limits(hub)) != WS_OK) {
+        ws_free(client);
+        return NULL;
+    }
+    char *at = client->text;
+    client->info = (ws_client_info){
+        .id = copy_text(&at, info->id),
+        .user = copy_text(&at, info->user),
+        .remote = copy_text(&at, info->remote),
+        .peer = copy_text(&at, info->peer),
+        .subprotocol = copy_text(&at, info->subprotocol),
+        .request = copy_text(&at, info->request),
+    };
+    atomic_init(&client->refs, 1);
+    client->by_id.key = client->info.id.data;
+    client->by_id.key_size = client->info.id.size;
+    client->wake = ws_wake_ref(wake);
+    client->hub = ws_hub_ref(hub);
+    client->since_ns = ws_now_ns();
+    return client;
+}
+
+ws_client *
+ws_client_ref(ws_client *client)
+{
+    // Relaxed: whoever adds a reference already holds one.
+    (void)atomic_fetch_add_explicit(&client->refs, 1, memory_order_relaxed);
+    return client;
+}
+
+void
+ws_client_unref(ws_client *client)
+{
+    if (client == NULL) {
+        return;
+    }
+    // Acquire and release: the thread that frees comes after all others.
+    if (atomic_fetch_sub_explicit(&client->refs, 1, memory_order_acq_rel) >
+        1) {
+        return;
+    }
+    ws_chan_destroy(&client->chan);
+    ws_wake_unref(client->wake);
+    ws_hub_unref(client->hub);
+    ws_free(client->close_reason);
+    ws_free(client);
+}
+
+ws_err
+ws_client_send_chained(ws_client *client, ws_msg *msg, ws_wake_chain *chain)
+{
+    ws_err err = ws_chan_push(&client->chan, msg);
+    if (err == WS_OK && ws_wake_mark(&client->link)) {
+        ws_wake_chain_add(chain, &ws_client_ref(client)->link);
+    }
+    return err;
+}
+
+ws_err
+ws_client_send(ws_client *client, ws_msg *msg)
+{
+    ws_wake_chain chain = {NULL, NULL};
+    ws_err err = ws_client_send_chained(client, msg, &chain);
+    ws_client_wake_chain(client->wake, &chain);
+    return err;
+}
+
+void
+ws_client_wake_chain(ws_wake *wake, ws_wake_chain *chain)
+{
+    if (ws_wake_add(wake, chain)) {
+        return;
+    }
+    ws_wake_link *link = chain->head;
+    *chain = (ws_wake_chain){NULL, NULL};
+    while (link != NULL) {
+        ws_wake_link *next = link->next;
+        ws_client_unref(ws_client_of_link(link));
+        link = next;
+    }
+}
+
+void
+ws_client_kick(ws_client *client)
+{
+    if (ws_wake_mark(&client->link)) {
+        ws_wake_chain chain = {NULL, NULL};
+        ws_wake_chain_add(&chain, &ws_client_ref(client)->link);
+        ws_client_wake_chain(client->wake, &chain);
+    }
+}
+
+ws_client *
+ws_client_of_link(ws_wake_link *link)
+{
+    return (ws_client *)(void *)((char *)link - offsetof(ws_client, link));
+}
+
+ws_client_state
+ws_client_get_state(ws_client *client)
+{
+    return atomic_load(&client->state);
+}
