@@ -1,0 +1,357 @@
+#include "conn.h"
+
+#include <assert.h>
+#include <libwebsockets.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/alloc.h"
+#include "proto/close_code.h"
+#include "pump_inside.h"
+
+/* How long to wait for a peer's FIN where nothing else says so. */
+#define LINGER_NS (10 * WS_NS_PER_S)
+
+static void
+set_deadline(ws_conn *conn, uint64_t after_ns)
+{
+    ws_timer_set(conn->pump->wheel, &conn->timer,
+                 conn->pump->now_ns + after_ns);
+}
+
+static void
+link_conn(ws_conn *conn)
+{
+    ws_pump *pump = conn->pump;
+    conn->prev = NULL;
+    conn->next = pump->conns;
+    if (pump->conns != NULL) {
+        pump->conns->prev = conn;
+    }
+    pump->conns = conn;
+    pump->conn_count++;
+}
+
+static void
+unlink_conn(ws_conn *conn)
+{
+    ws_pump *pump = conn->pump;
+    if (conn->prev == NULL) {
+        pump->conns = conn->next;
+    } else {
+        conn->prev->next = conn->next;
+    }
+    if (conn->next != NULL) {
+        conn->next->prev = conn->prev;
+    }
+    pump->conn_count--;
+}
+
+/* Its client, if it has one, learns how it ended. */
+static void
+end_client(ws_conn *conn)
+{
+    ws_client *client = conn->client;
+    if (client == NULL) {
+        return;
+    }
+    const char *why = conn->doom == NULL ? "" : conn->doom;
+    client->conn = NULL;
+    ws_hub_end_client(client, WS_CLOSE_ABNORMAL,
+                      (ws_text){why, strlen(why)},
+                      conn->close_sent && conn->close_received);
+    conn->client = NULL;
+    ws_client_unref(client);
+}
+
+/* lws has let go of it, or never had it. */
+static void
+end(ws_conn *conn)
+{
+    if (conn->phase == WS_CONN_ENDED) {
+        return;
+    }
+    ws_pump *pump = conn->pump;
+    if (conn->phase == WS_CONN_OPENING) {
+        ws_count(&pump->counters->failed_handshakes, 1);
+    }
+    ws_timer_cancel(pump->wheel, &conn->timer);
+    ws_inbox_free(conn);
+    ws_outbox_free(conn);
+    end_client(conn);
+    ws_crowd_leave(pump->crowd, conn->crowd);
+    conn->crowd = NULL;
+    conn->phase = WS_CONN_ENDED;
+    conn->wsi = NULL;
+    unlink_conn(conn);
+    conn->next = pump->ended;
+    pump->ended = conn;
+}
+
+void
+ws_conn_free(ws_conn *conn)
+{
+    assert(conn->phase == WS_CONN_ENDED);
+    ws_port_unref(conn->port);
+    ws_free(conn->opening);
+    ws_free(conn->peer);
+    ws_free(conn);
+}
+
+void
+ws_conn_doom(ws_conn *conn, const char *why)
+{
+    if (conn->doom == NULL) {
+        conn->doom = why;
+    }
+}
+
+void
+ws_conn_reap(ws_conn *conn)
+{
+    if (conn->doom != NULL && conn->wsi != NULL) {
+        // Calls back with RAW_CLOSE, which ends it.
+        lws_wsi_close(conn->wsi, LWS_TO_KILL_SYNC);
+    }
+}
+
+/* Options that need the socket, where they apply; none is vital. */
+static void
+tune(const ws_conn *conn, int fd, const ws_addr *peer)
+{
+    const ws_pump_config *config = &conn->pump->settings->config;
+    if (peer->family == AF_UNIX || config->ping_interval_ns == 0 ||
+        config->ping_timeout_ns == 0) {
+        return;
+    }
+    // While we pause a client its pongs go unread, so that only the kernel
+    // can tell that it has vanished.
+    uint64_t ms =
+        (config->ping_interval_ns + config->ping_timeout_ns) / WS_NS_PER_MS;
+    unsigned timeout = ms > INT32_MAX ? INT32_MAX : (unsigned)ms;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout,
+                     sizeof timeout);
+}
+
+void
+ws_conn_accept(ws_pump *pump, ws_port *port, int fd, const ws_addr *peer)
+{
+    const ws_pump_config *config = &pump->settings->config;
+    ws_conn *conn = ws_calloc(1, sizeof *conn);
+    char *text = ws_strndup(peer->text, strlen(peer->text));
+    if (conn == NULL || text == NULL) {
+        ws_free(conn);
+        ws_free(text);
+        (void)close(fd);
+        return;
+    }
+    conn->pump = pump;
+    conn->peer = text;
+    conn->timer.kind = WS_TIMER_CONN;
+    (void)atomic_fetch_add(&port->refs, 1);
+    conn->port = port;
+    link_conn(conn);
+    ws_count(&pump->counters->accepted_connections, 1);
+    tune(conn, fd, peer);
+    if (config->open_timeout_ns > 0) {
+        set_deadline(conn, config->open_timeout_ns);
+    }
+    struct lws *wsi =
+        ws_loop_adopt(pump->loop, pump->vhost, "wssend", fd, conn);
+    if (wsi == NULL) {
+        end(conn); // unless RAW_CLOSE has come already
+    } else {
+        conn->wsi = wsi;
+    }
+}
+
+void
+ws_conn_opened(ws_conn *conn)
+{
+    const ws_pump_config *config = &conn->pump->settings->config;
+    ws_timer_cancel(conn->pump->wheel, &conn->timer);
+    if (config->ping_interval_ns > 0) {
+        set_deadline(conn, config->ping_interval_ns);
+    }
+}
+
+void
+ws_conn_begin_closing(ws_conn *conn)
+{
+    const ws_pump_config *config = &conn->pump->settings->config;
+    if (conn->closing) {
+        return;
+    }
+    conn->closing = true;
+    ws_timer_cancel(conn->pump->wheel, &conn->timer);
+    if (config->close_timeout_ns > 0) {
+        set_deadline(conn, config->close_timeout_ns);
+    }
+    if (conn->paused) {
+        (void)ws_inbox_resume(conn); // to see the client's Close
+    }
+}
+
+void
+ws_conn_linger(ws_conn *conn)
+{
+    const ws_pump_config *config = &conn->pump->settings->config;
+    conn->phase = WS_CONN_LINGERING;
+    (void)shutdown(lws_get_socket_fd(conn->wsi), SHUT_WR);
+    if (!conn->closing || config->close_timeout_ns == 0) {
+        set_deadline(conn, config->close_timeout_ns > 0
+                               ? config->close_timeout_ns
+                               : LINGER_NS);
+    }
+}
+
+void
+ws_conn_serve(ws_conn *conn)
+{
+    if (conn->phase != WS_CONN_FRAMES) {
+        return;
+    }
+    if (ws_client_get_state(conn->client) != WS_CLIENT_OPEN) {
+        ws_conn_begin_closing(conn);
+    }
+    ws_outbox_write(conn);
+}
+
+/* Sends a ping, or looks for the pong of the last one. */
+static void
+keep_alive(ws_conn *conn)
+{
+    const ws_pump_config *config = &conn->pump->settings->config;
+    uint64_t now = conn->pump->now_ns;
+
+    if (!conn->ping_waits) {
+        conn->ping_ns = ws_now_ns();
+        conn->ping_waits = config->ping_timeout_ns > 0;
+        conn->ping_unsent = true;
+        conn->alive_ns = now;
+        ws_outbox_ping(conn, conn->ping_ns);
+        ws_outbox_write(conn);
+        set_deadline(conn, conn->ping_waits ? config->ping_timeout_ns
+                                            : config->ping_interval_ns);
+    } else if (conn->paused) {
+        set_deadline(conn, config->ping_timeout_ns); // we do not listen
+    } else if (now - conn->alive_ns >= config->ping_timeout_ns) {
+        ws_count(&conn->pump->counters->timeouts, 1);
+        ws_conn_doom(conn, "keepalive: no pong in time");
+    } else {
+        ws_timer_set(conn->pump->wheel, &conn->timer,
+                     conn->alive_ns + config->ping_timeout_ns);
+    }
+}
+
+void
+ws_conn_expired(ws_conn *conn)
+{
+    switch (conn->phase) {
+    case WS_CONN_OPENING:
+        ws_count(&conn->pump->counters->timeouts, 1);
+        set_deadline(conn, LINGER_NS);
+        ws_opening_refuse(conn, 408, "The request took too long.\n", NULL);
+        break;
+    case WS_CONN_FRAMES:
+        if (!conn->closing) {
+            keep_alive(conn);
+            break;
+        }
+        ws_count(&conn->pump->counters->timeouts, 1);
+        ws_conn_doom(conn, "the closing took too long");
+        break;
+    case WS_CONN_ANSWERING:
+    case WS_CONN_LINGERING:
+        ws_conn_doom(conn, "the closing took too long");
+        break;
+    case WS_CONN_ENDED:
+        break;
+    }
+    ws_conn_reap(conn);
+}
+
+void
+ws_conn_hung_up(ws_conn *conn, bool dead)
+{
+    // A FIN may stand behind data for which there is no room yet: it is seen
+    // when reading goes on.
+    if (dead) {
+        ws_conn_doom(conn, "the connection broke");
+        ws_conn_reap(conn);
+    }
+}
+
+void
+ws_conn_drain(ws_conn *conn)
+{
+    if (conn->phase == WS_CONN_OPENING) {
+        ws_conn_doom(conn, "the server is going away");
+        ws_conn_reap(conn);
+    }
+}
+
+static void
+take_bytes(ws_conn *conn, uint8_t *data, size_t size)
+{
+    if (conn->phase == WS_CONN_OPENING) {
+        size_t taken = ws_opening_feed(conn, data, size);
+        data += taken;
+        size -= taken;
+    }
+    if (conn->phase == WS_CONN_FRAMES && size > 0) {
+        ws_inbox_feed(conn, data, size);
+    }
+}
+
+static void
+on_writable(ws_conn *conn)
+{
+    conn->blocked = false;
+    ws_outbox_write(conn);
+}
+
+static int
+callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
+         void *in, size_t len)
+{
+    (void)user;
+    ws_conn *conn = lws_get_opaque_user_data(wsi);
+    if (conn == NULL || conn->phase == WS_CONN_ENDED) {
+        return 0;
+    }
+    conn->wsi = wsi;
+    switch ((int)reason) {
+    case LWS_CALLBACK_RAW_ADOPT:
+        // lws's own deadlines are whole seconds in a sorted list.
+        lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
+        break;
+    case LWS_CALLBACK_RAW_RX:
+        take_bytes(conn, in, len);
+        break;
+    case LWS_CALLBACK_RAW_WRITEABLE:
+        on_writable(conn);
+        break;
+    case LWS_CALLBACK_RAW_CLOSE:
+        end(conn);
+        return 0;
+    default:
+        return 0;
+    }
+    return conn->doom == NULL ? 0 : -1;
+}
+
+const struct lws_protocols *
+ws_conn_protocols(void)
+{
+    // tx_packet_size: lws buffers what exceeds it; rx_buffer_size 0: the
+    // thread's own buffer, whatever its size.
+    static const struct lws_protocols protocols[] = {
+        {.name = "wssend", .callback = callback, .tx_packet_size = 1 << 17},
+        {.name = NULL},
+    };
+    return protocols;
+}

@@ -1,0 +1,190 @@
+/*
+ * conn.h - one socket, from accept to the end of TCP.
+ *
+ * libwebsockets brings bytes and tells when it can be written; the pump brings
+ * deadlines and what senders have queued. The parts stand in files of their
+ * own, over one struct:
+ *     conn.c        lws callbacks, deadlines, the end
+ *     opening.c     the HTTP request and its answer
+ *     inbox.c       frames from the client; pausing
+ *     outbox.c      bytes to the client
+ *
+ * Nothing frees a connection while one of its functions runs: whoever finds a
+ * reason to end it notes that (ws_conn_doom), and the outermost caller acts on
+ * it: a callback by returning -1 to lws, everything else by ws_conn_reap.
+ *
+ * Threads: the pump.
+ * Owns:    its buffers, a reference to its client, its timer.
+ * Locks:   none.
+ */
+#ifndef WS_NET_CONN_H
+#define WS_NET_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/client.h"
+#include "crowd.h"
+#include "listener.h"
+#include "pages.h"
+#include "proto/frame_decode.h"
+#include "proto/http_request.h"
+#include "timer.h"
+
+struct lws;
+struct lws_protocols;
+typedef struct ws_conn ws_conn;
+typedef struct ws_pump ws_pump;
+typedef struct ws_port ws_port;
+
+typedef enum ws_conn_phase {
+    WS_CONN_OPENING,   /* reading the request */
+    WS_CONN_ANSWERING, /* writing an answer that is no 101 */
+    WS_CONN_FRAMES,    /* a WebSocket: 101 on its way or out */
+    WS_CONN_LINGERING, /* all said, our FIN sent; waits for the peer's */
+    WS_CONN_ENDED,     /* lws has let go of it */
+} ws_conn_phase;
+
+/* The request while it comes in; freed with the answer. */
+typedef struct ws_opening {
+    ws_http_request request;
+    size_t size; /* bytes of the head so far */
+    char head[WS_HTTP_HEAD_MAX];
+} ws_opening;
+
+/* What goes out beside the channel, at message boundaries, before data: the
+   answer to the request, pings, pongs, the Close. */
+typedef struct ws_ctl {
+    uint8_t *data;
+    uint32_t size, cap;
+    uint32_t offset; /* bytes of it that the kernel has */
+} ws_ctl;
+
+struct ws_conn {
+    ws_pump *pump;
+    struct lws *wsi; /* NULL before adoption and once ended */
+    ws_conn *prev, *next; /* of all; `next` also of those to be freed */
+    ws_port *port;        /* a reference */
+    ws_client *client;    /* a reference, from the upgrade on */
+    const char *doom;     /* static text: why it must end; NULL: it lives */
+    ws_conn_phase phase;
+
+    /* outbox.c */
+    ws_ctl ctl;
+    const ws_page *page; /* ANSWERING: the body behind ctl, a reference */
+    size_t page_offset;
+    bool blocked;     /* a short write: waits for the socket */
+    bool mid_message; /* the kernel has part of the oldest message */
+    bool pong_due;    /* pong[] waits for room in ctl */
+    uint8_t pong_size;
+    uint8_t *pong; /* WS_FRAME_CONTROL_PAYLOAD_MAX bytes, made when needed */
+
+    /* the end of the conversation */
+    bool closing;        /* someone has begun to close */
+    bool rest_lost;      /* what is queued will not be written any more */
+    bool close_queued;   /* our Close is in ctl */
+    bool close_sent;     /* ... and with the kernel */
+    bool close_received; /* the client's has come */
+    bool failed;         /* the client broke the protocol: no waiting for it */
+    uint16_t echo_code;  /* what the client's Close said */
+
+    /* inbox.c */
+    bool paused;        /* no room for events: not reading */
+    bool ready;         /* in_data holds a whole message without a place */
+    bool discard;       /* the message coming in has no taker */
+    bool in_text;       /* it is text */
+    ws_conn *paused_prev, *paused_next;
+    ws_frame_decoder decoder;
+    ws_inbound *in;     /* the message so far */
+    size_t in_size, in_cap;
+    uint8_t *carry;     /* bytes read and not decoded when it was paused */
+    size_t carry_size, carry_offset;
+
+    /* deadlines */
+    ws_timer timer;     /* one: what for follows from phase and closing */
+    bool ping_waits;    /* a ping is out, or should be, without its pong */
+    bool ping_unsent;   /* ... and it is not with the kernel yet */
+    uint64_t alive_ns;  /* when the client last gave a sign, while waiting */
+    uint64_t ping_ns;   /* when the ping was made; its payload */
+
+    ws_opening *opening;
+    ws_crowd_entry *crowd;
+    char *peer; /* the socket's peer as text; until the upgrade */
+};
+
+/* conn.c */
+
+/* What lws calls, with the ws_conn as opaque user data; a static table. */
+const struct lws_protocols *ws_conn_protocols(void);
+
+/* Takes a fresh socket; it is closed when there is no memory. */
+void ws_conn_accept(ws_pump *pump, ws_port *port, int fd, const ws_addr *peer);
+
+/* Notes that it must end; the first reason counts. */
+void ws_conn_doom(ws_conn *conn, const char *why);
+
+/* Outside lws's callbacks: ends it if it is doomed. `conn` stays valid until
+   the pump frees the ended ones at the end of its turn. */
+void ws_conn_reap(ws_conn *conn);
+
+/* Its client has something queued, or is closing. */
+void ws_conn_serve(ws_conn *conn);
+
+void ws_conn_expired(ws_conn *conn);
+void ws_conn_hung_up(ws_conn *conn, bool dead);
+
+/* The handshake is done: keepalive begins. */
+void ws_conn_opened(ws_conn *conn);
+
+/* Begins the close deadline; on the first call for this connection. */
+void ws_conn_begin_closing(ws_conn *conn);
+
+/* The conversation is over: our FIN, and a while for the peer's. */
+void ws_conn_linger(ws_conn *conn);
+
+/* What the pump has left to do when it stops: no answers, no waiting. */
+void ws_conn_drain(ws_conn *conn);
+
+/* Frees an ended connection. */
+void ws_conn_free(ws_conn *conn);
+
+/* opening.c */
+
+/* Takes bytes of the request; returns how many of them belonged to it. What
+   follows once it is a WebSocket are frames. */
+size_t ws_opening_feed(ws_conn *conn, const uint8_t *data, size_t size);
+
+/* Answers with an error of HTTP and closes. */
+void ws_opening_refuse(ws_conn *conn, int status, const char *text,
+                       const char *headers);
+
+/* inbox.c */
+
+/* Decodes what the client sent; `data` is changed. */
+void ws_inbox_feed(ws_conn *conn, uint8_t *data, size_t size);
+
+/* There may be room for events again. True: it reads on. */
+bool ws_inbox_resume(ws_conn *conn);
+
+/* The client broke a rule, or there is no memory for what it sends. */
+void ws_inbox_fail(ws_conn *conn, uint16_t code, const char *text);
+
+void ws_inbox_free(ws_conn *conn);
+
+/* outbox.c */
+
+/* Writes what there is, as far as the socket and the turn's share go. */
+void ws_outbox_write(ws_conn *conn);
+
+/* Appends bytes to ctl; false: no memory, nothing has changed. */
+bool ws_outbox_put(ws_conn *conn, const void *data, size_t size);
+
+/* Makes a Pong, or keeps the latest where there is no room now. */
+void ws_outbox_pong(ws_conn *conn, const uint8_t *payload, size_t size);
+
+void ws_outbox_ping(ws_conn *conn, uint64_t payload);
+
+void ws_outbox_free(ws_conn *conn);
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * context.h - how libwebsockets is started.
+ *
+ * Threads: any.
+ * Owns:    nothing.
+ * Locks:   none.
+ */
+#ifndef WS_NET_CONTEXT_H
+#define WS_NET_CONTEXT_H
+
+#include <libwebsockets.h>
+
+/* How many descriptors a context made now can deal with: those with a number
+   below this. Never more than a million, whatever the process may open. */
+int ws_context_fd_limit(void);
+
+/* A context without a vhost, driven by `evlib`, whose init_pt gets `loop`.
+   `log` is scratch that must live as long as the context. The caller's to
+   destroy; NULL: out of memory or descriptors. */
+struct lws_context *ws_context_new(const lws_plugin_evlib_t *evlib,
+                                   void *loop, lws_log_cx_t *log);
+
+#endif

@@ -1,0 +1,112 @@
+/* The ordered end of a pump: asked for by any thread, done by its own. */
+#include <assert.h>
+#include <string.h>
+
+#include "pump_inside.h"
+
+static void
+close_client(ws_client *client, const ws_farewell *f)
+{
+    ws_text reason = {f->reason, f->reason_size};
+    if (ws_hub_close_client(client, f->code, reason) == WS_ERR_NOMEM) {
+        // Without a reason it needs no memory.
+        ws_err err =
+            ws_hub_close_client(client, f->code, (ws_text){NULL, 0});
+        (void)err; // closing already
+    }
+}
+
+static void
+close_clients(ws_hub *hub, const ws_farewell *f)
+{
+    ws_client *some[WS_GROUP_CHUNK];
+    ws_walk walk = ws_hub_walk(hub, (ws_target){.kind = WS_TO_ALL});
+    size_t n = 0;
+    while ((n = ws_hub_walk_next(hub, &walk, some)) > 0) {
+        for (size_t i = 0; i < n; i++) {
+            close_client(some[i], f);
+            ws_client_unref(some[i]);
+        }
+    }
+}
+
+static void
+stop_serving(ws_pump *pump)
+{
+    pump->draining = true;
+    ws_hub_shut(pump->hub);
+    while (pump->ports != NULL) {
+        ws_port_stop(pump->ports);
+    }
+}
+
+static void
+run_close(ws_task *task, void *arg)
+{
+    const ws_farewell *f = (ws_farewell *)task; // the task is its first field
+    ws_pump *pump = arg;
+    stop_serving(pump);
+    close_clients(pump->hub, f);
+    ws_conn *next = NULL;
+    for (ws_conn *conn = pump->conns; conn != NULL; conn = next) {
+        next = conn->next;
+        ws_conn_drain(conn);
+    }
+}
+
+static void
+run_kill(ws_task *task, void *arg)
+{
+    (void)task;
+    ws_pump *pump = arg;
+    stop_serving(pump);
+    pump->stopping = true;
+}
+
+/* Posts it, if nobody has. */
+static void
+ask(ws_pump *pump, ws_farewell *f, const ws_farewell *what)
+{
+    ws_lock_acquire(&pump->lock);
+    bool first = !f->asked;
+    if (first) {
+        *f = *what;
+        f->asked = true;
+    }
+    ws_lock_release(&pump->lock);
+    if (first && !ws_wake_post(ws_hub_wake(pump->hub), &f->task)) {
+        return; // it has ended already
+    }
+}
+
+void
+ws_pump_close(ws_pump *pump, uint16_t code, ws_text reason)
+{
+    assert(reason.size <= WS_CLOSE_REASON_MAX);
+
+    ws_farewell what = {.task = {.run = run_close}, .code = code};
+    if (reason.size > 0) {
+        what.reason_size = reason.size;
+        memcpy(what.reason, reason.data, reason.size);
+    }
+    ask(pump, &pump->close, &what);
+}
+
+void
+ws_pump_kill(ws_pump *pump)
+{
+    ask(pump, &pump->kill, &(ws_farewell){.task = {.run = run_kill}});
+}
+
+ws_err
+ws_pump_wait(ws_pump *pump, uint64_t until_ns)
+{
+    bool in_time = true;
+    ws_lock_acquire(&pump->lock);
+    while (!pump->ended_all && in_time) {
+        in_time = ws_cond_wait_until(&pump->cond, &pump->lock, until_ns);
+    }
+    bool ended = pump->ended_all;
+    ws_lock_release(&pump->lock);
+    return ended ? WS_OK : WS_ERR_TIMEOUT;
+}

@@ -1,0 +1,101 @@
+/*
+ * listener.h - listening sockets of our own: TCP, unix, or the caller's.
+ *
+ * libwebsockets' listeners take no existing socket, accept without a bound
+ * and spin when descriptors run out; these do not. A listener is made, bound
+ * and listening in one call, so that errors reach whoever asked for it; the
+ * pump starts it later and hands each accepted socket to a callback.
+ *
+ * Threads: new and the getters, any; start, stop and ws_listener_timer, the
+ *          pump; free, whoever can show that the listener is stopped.
+ * Owns:    its socket and, for a unix path, the file.
+ * Locks:   none.
+ */
+#ifndef WS_NET_LISTENER_H
+#define WS_NET_LISTENER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "addr.h"
+#include "loop.h"
+#include "timer.h"
+
+typedef struct ws_listener ws_listener;
+
+enum {
+    /* Accepted in one turn of the loop; the rest wait for the next. */
+    WS_LISTENER_BATCH = 64,
+    /* The pause when the process or the system is out of descriptors. */
+    WS_LISTENER_PAUSE_MS = 100,
+};
+
+/* Why a listener could not be made. */
+typedef struct ws_listener_error {
+    int err;          /* an errno; 0 when gai is set */
+    int gai;          /* an EAI_ code of getaddrinfo; 0 when err is set */
+    const char *what; /* static: what was being done, as in "bind" */
+} ws_listener_error;
+
+/*
+ * A TCP listener. `host` is an address or a name; NULL or "" is every IPv4
+ * address, "::" every IPv6 one (IPv6 sockets take no IPv4 clients). A name
+ * with several addresses is bound to one of them: IPv4 before IPv6, otherwise
+ * in the resolver's order, the first that this machine has. A port that is
+ * taken there is an error, not a reason to try the next. Port 0 takes a free
+ * one, see ws_listener_addr. May block in the resolver.
+ *
+ * NULL: *error tells why and nothing is left behind; so for all three.
+ */
+ws_listener *ws_listener_new_tcp(const char *host, uint16_t port, int backlog,
+                                 ws_listener_error *error);
+
+/*
+ * A listener on a unix path, whose file gets `mode`. A socket file on which
+ * nobody listens any more is replaced; EADDRINUSE when somebody does or when
+ * the file is no socket. The file goes with the listener, unless another one
+ * has taken its place.
+ */
+ws_listener *ws_listener_new_unix(const char *path, mode_t mode, int backlog,
+                                  ws_listener_error *error);
+
+/* A listener on a duplicate of the caller's socket, which must be a listening
+   stream socket (EINVAL otherwise) and is made non-blocking, which the
+   caller's own descriptor shares. */
+ws_listener *ws_listener_new_fd(int fd, ws_listener_error *error);
+
+/* Closes the socket. NULL does nothing. */
+void ws_listener_free(ws_listener *listener);
+
+/* What is bound, with the real port; borrowed. */
+const ws_addr *ws_listener_addr(const ws_listener *listener);
+
+int ws_listener_fd(const ws_listener *listener);
+
+/* A connection, non-blocking and close-on-exec, the callee's to close. May
+   stop the listener. */
+typedef void ws_listener_fn(void *user, int fd, const ws_addr *peer);
+
+typedef struct ws_listener_hooks {
+    ws_listener_fn *on_accept;
+    void *user;
+    int send_buffer;    /* unsent bytes the kernel may hold for a connection
+                           (TCP_NOTSENT_LOWAT, SO_SNDBUF for unix); 0: its
+                           default */
+    uint8_t timer_kind; /* of the timer that ends a pause */
+} ws_listener_hooks;
+
+/* Starts accepting; errors as ws_loop_watch. Not started yet, or stopped. */
+WS_MUST_CHECK ws_err ws_listener_start(ws_listener *listener, ws_loop *loop,
+                                       ws_timer_wheel *wheel,
+                                       const ws_listener_hooks *hooks);
+
+/* Stops accepting; clients go on queueing in the backlog until the listener
+   is freed. Idempotent. */
+void ws_listener_stop(ws_listener *listener);
+
+/* To be called for each expired timer of hooks.timer_kind. */
+void ws_listener_timer(ws_timer *timer);
+
+#endif

@@ -1,0 +1,338 @@
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "conn.h"
+#include "core/alloc.h"
+#include "proto/handshake.h"
+#include "proto/handshake_response.h"
+#include "proto/origin.h"
+#include "proto/query.h"
+#include "pump_inside.h"
+
+enum {
+    ANSWER_MAX = 1024,   // our answers, without pages
+    GENERATED_BYTES = 16, // of randomness in an id of ours
+};
+
+/* What is known of the client before there is one. */
+typedef struct applicant {
+    ws_handshake judged;
+    char id[WS_CLIENT_ID_MAX + 1];
+    char user[WS_CLIENT_ID_MAX + 1];
+    char remote[64];
+    ws_client_info info; // points into the above and into the request
+    const char *subprotocol;
+} applicant;
+
+static void
+free_opening(ws_conn *conn)
+{
+    ws_free(conn->opening);
+    conn->opening = NULL;
+}
+
+static void
+answer(ws_conn *conn, const ws_handshake_answer *what)
+{
+    char buf[ANSWER_MAX];
+    size_t size = ws_handshake_response(buf, sizeof buf, what);
+    conn->phase = WS_CONN_ANSWERING;
+    free_opening(conn);
+    if (size == 0 || !ws_outbox_put(conn, buf, size)) {
+        ws_conn_doom(conn, "out of memory");
+        return;
+    }
+    ws_outbox_write(conn);
+}
+
+void
+ws_opening_refuse(ws_conn *conn, int status, const char *text,
+                  const char *headers)
+{
+    bool head_only = false;
+    if (conn->opening != NULL && conn->opening->request.status == 0 &&
+        conn->opening->request.head_size > 0) {
+        head_only = ws_slice_equal(ws_http_method(&conn->opening->request),
+                                   ws_slice_of("HEAD"));
+    }
+    ws_count(&conn->pump->counters->refused_handshakes, 1);
+    answer(conn, &(ws_handshake_answer){
+                     .status = status,
+                     .body = ws_slice_of(text),
+                     .headers = headers,
+                     .head_only = head_only,
+                 });
+}
+
+/* A GET or HEAD that asks for no WebSocket. */
+static void
+serve_plain(ws_conn *conn, const ws_handshake *judged)
+{
+    ws_pump *pump = conn->pump;
+    ws_slice path = ws_http_path(&conn->opening->request);
+    const ws_page *page = ws_pages_get(pump->pages, path.data, path.size);
+
+    if (page != NULL) {
+        ws_count(&pump->counters->served_pages, 1);
+        conn->page = page;
+        conn->page_offset = judged->head_only ? page->body_size : 0;
+        answer(conn, &(ws_handshake_answer){
+                         .status = 200,
+                         .content_type = page->type,
+                         .body = {NULL, page->body_size},
+                         .head_only = true, // the body is sent from the page
+                     });
+    } else if (conn->port->path == NULL ||
+               ws_slice_equal(path, ws_slice_of(conn->port->path))) {
+        ws_opening_refuse(conn, 426, "A WebSocket is served here.\n", NULL);
+    } else {
+        ws_opening_refuse(conn, 404, "There is nothing here.\n", NULL);
+    }
+}
+
+/* The client's address: the peer's, or behind proxies that are trusted the
+   rightmost address that no such proxy has vouched itself for. */
+static void
+find_remote(const ws_conn *conn, applicant *who)
+{
+    const ws_settings *settings = conn->pump->settings;
+    size_t count = settings->config.trusted_proxy_count;
+    ws_network addr;
+    ws_network client;
+
+    who->info.peer = (ws_text){conn->peer, strlen(conn->peer)};
+    who->info.remote = who->info.peer;
+    if (!ws_network_parse_addr(ws_slice_of(conn->peer), &addr) ||
+        !ws_network_contains(settings->proxies, count, &addr)) {
+        return;
+    }
+    bool found = false;
+    ws_slice item;
+    ws_http_list list =
+        ws_http_list_of(&conn->opening->request, "X-Forwarded-For");
+    while (ws_http_list_next(&list, &item)) {
+        if (!ws_network_parse_addr(item, &addr) || addr.is_unix) {
+            found = false; // no address: trust nothing to the left of it
+        } else if (!found ||
+                   !ws_network_contains(settings->proxies, count, &addr)) {
+            client = addr;
+            found = true;
+        }
+    }
+    if (found) {
+        ws_network_format(&client, who->remote);
+        who->info.remote = (ws_text){who->remote, strlen(who->remote)};
+    }
+}
+
+/* Takes `name` from the query into out[WS_CLIENT_ID_MAX]; false: answered.
+   A parameter that is not there leaves *text as it is. */
+static bool
+take_parameter(ws_conn *conn, const char *name, char *out, ws_text *text)
+{
+    size_t size = 0;
+    ws_slice query = ws_http_query(&conn->opening->request);
+    ws_query_result result =
+        name == NULL ? WS_QUERY_MISSING
+                     : ws_query_get(query, name, out, WS_CLIENT_ID_MAX, &size);
+    if (result == WS_QUERY_MISSING) {
+        return true;
+    }
+    if (result != WS_QUERY_FOUND || size == 0) {
+        ws_opening_refuse(conn, 400,
+                          "The id or user in the query must be given once, "
+                          "as 1 to 255 bytes of UTF-8.\n",
+                          NULL);
+        return false;
+    }
+    *text = (ws_text){out, size};
+    return true;
+}
+
+/* An id that nobody can guess or has had before; false: no randomness. */
+static bool
+generate_id(applicant *who)
+{
+    uint8_t random[GENERATED_BYTES];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof random; i++) {
+        (void)snprintf(who->id + 2 * i, 3, "%02x", random[i]);
+    }
+    who->info.id = (ws_text){who->id, 2 * sizeof random};
+    return true;
+}
+
+static bool
+identify(ws_conn *conn, applicant *who)
+{
+    const ws_pump_config *config = &conn->pump->settings->config;
+    if (!take_parameter(conn, config->id_query, who->id, &who->info.id) ||
+        !take_parameter(conn, config->user_query, who->user,
+                        &who->info.user)) {
+        return false;
+    }
+    if (who->info.id.data == NULL && !generate_id(who)) {
+        ws_opening_refuse(conn, 503, "There is no randomness.\n", NULL);
+        return false;
+    }
+    return true;
+}
+
+/* The rules that the request alone cannot decide; false: answered. */
+static bool
+is_welcome(ws_conn *conn, const applicant *who)
+{
+    const ws_pump *pump = conn->pump;
+    const ws_pump_config *config = &pump->settings->config;
+    const ws_http_request *request = &conn->opening->request;
+    const char *path = conn->port->path;
+
+    if (path != NULL &&
+        !ws_slice_equal(ws_http_path(request), ws_slice_of(path))) {
+        ws_opening_refuse(conn, 404, "There is nothing here.\n", NULL);
+        return false;
+    }
+    if (config->origin_count > 0 &&
+        !ws_origin_allowed(who->judged.origin, ws_http_host(request),
+                           config->origins, config->origin_count)) {
+        ws_opening_refuse(conn, 403, "This origin is not allowed.\n", NULL);
+        return false;
+    }
+    if (config->max_clients_per_ip > 0 &&
+        ws_crowd_count(pump->crowd, who->info.remote) >=
+            config->max_clients_per_ip) {
+        ws_opening_refuse(conn, 503, "Too many clients of this address.\n",
+                          "Retry-After: 10\r\n");
+        return false;
+    }
+    return true;
+}
+
+static void
+refuse_join(ws_conn *conn, ws_err err)
+{
+    if (err == WS_ERR_IN_USE) {
+        ws_opening_refuse(conn, 409, "The client id is in use.\n", NULL);
+    } else if (err == WS_ERR_TOO_MANY) {
+        ws_opening_refuse(conn, 503, "Too many clients.\n",
+                          "Retry-After: 10\r\n");
+    } else {
+        ws_opening_refuse(conn, 503, "The server cannot take clients now.\n",
+                          "Retry-After: 10\r\n");
+    }
+}
+
+/* Puts the 101 in front of everything that will ever be sent. */
+static bool
+put_switch(ws_conn *conn, const applicant *who)
+{
+    char buf[ANSWER_MAX];
+    size_t size = ws_handshake_switch(buf, sizeof buf,
+                                      &(ws_handshake_upgrade){
+                                          .key = who->judged.key,
+                                          .subprotocol = who->subprotocol,
+                                      });
+    return size > 0 && ws_outbox_put(conn, buf, size);
+}
+
+/* Makes the client and opens the WebSocket. */
+static void
+admit(ws_conn *conn, applicant *who)
+{
+    ws_pump *pump = conn->pump;
+    ws_client *client =
+        ws_client_new(pump->hub, ws_hub_wake(pump->hub), &who->info);
+    conn->crowd = ws_crowd_enter(pump->crowd, who->info.remote);
+    if (client == NULL || conn->crowd == NULL || !put_switch(conn, who)) {
+        ws_client_unref(client);
+        ws_outbox_free(conn);
+        refuse_join(conn, WS_ERR_NOMEM);
+        return;
+    }
+    client->conn = conn;
+    ws_err err = ws_hub_join(pump->hub, client);
+    if (err != WS_OK) {
+        client->conn = NULL;
+        ws_client_unref(client);
+        ws_outbox_free(conn); // the 101
+        refuse_join(conn, err);
+        return;
+    }
+    conn->client = client;
+    conn->phase = WS_CONN_FRAMES;
+    ws_frame_decoder_init(&conn->decoder, &pump->settings->decode);
+    free_opening(conn);
+    ws_free(conn->peer);
+    conn->peer = NULL;
+    ws_conn_opened(conn);
+    ws_outbox_write(conn);
+}
+
+static void
+decide(ws_conn *conn)
+{
+    const ws_pump_config *config = &conn->pump->settings->config;
+    ws_opening *opening = conn->opening;
+    applicant who = {.subprotocol = NULL};
+
+    ws_handshake_judge(&opening->request, &who.judged);
+    if (who.judged.kind == WS_HANDSHAKE_PLAIN) {
+        serve_plain(conn, &who.judged);
+        return;
+    }
+    if (who.judged.kind == WS_HANDSHAKE_REFUSE) {
+        ws_opening_refuse(conn, who.judged.status, who.judged.reason,
+                          who.judged.headers);
+        return;
+    }
+    find_remote(conn, &who);
+    if (!is_welcome(conn, &who) || !identify(conn, &who)) {
+        return;
+    }
+    who.subprotocol = ws_handshake_select(
+        &opening->request, config->subprotocols, config->subprotocol_count);
+    if (who.subprotocol != NULL) {
+        who.info.subprotocol =
+            (ws_text){who.subprotocol, strlen(who.subprotocol)};
+    }
+    who.info.request = (ws_text){opening->head, opening->request.head_size};
+    admit(conn, &who);
+}
+
+size_t
+ws_opening_feed(ws_conn *conn, const uint8_t *data, size_t size)
+{
+    if (conn->opening == NULL) {
+        conn->opening = ws_malloc(sizeof *conn->opening);
+        if (conn->opening == NULL) {
+            ws_opening_refuse(conn, 503, "Out of memory.\n", NULL);
+            return size;
+        }
+        ws_http_init(&conn->opening->request);
+        conn->opening->size = 0;
+    }
+    ws_opening *opening = conn->opening;
+    size_t before = opening->size;
+    size_t room = sizeof opening->head - before;
+    size_t taken = size < room ? size : room;
+    memcpy(opening->head + before, data, taken);
+    opening->size += taken;
+
+    switch (
+        ws_http_parse(&opening->request, opening->head, opening->size)) {
+    case WS_HTTP_INCOMPLETE:
+        return size; // a full head is never incomplete, so all was taken
+    case WS_HTTP_ERROR:
+        ws_opening_refuse(conn, opening->request.status,
+                          opening->request.error, NULL);
+        return size;
+    case WS_HTTP_COMPLETE:
+        taken = opening->request.head_size - before;
+        decide(conn);
+        return taken;
+    }
+    return size;
+}

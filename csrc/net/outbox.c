@@ -1,0 +1,340 @@
+#include <assert.h>
+#include <errno.h>
+#include <libwebsockets.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "conn.h"
+#include "core/alloc.h"
+#include "proto/close_code.h"
+#include "proto/frame_encode.h"
+#include "pump_inside.h"
+
+enum {
+    BATCH_BYTES = 128 * 1024, // peeked for one system call
+    TURN_BYTES = 256 * 1024,  // written for one client in a turn
+    PACK_MAX = 2048,          // larger frames are sent from where they are
+    CTL_FIRST = 128,
+    CTL_KEEP = 1024, // beyond this, pongs wait and the latest wins
+};
+
+/* One system call's worth. */
+typedef struct batch {
+    struct iovec iov[WS_CHAN_BATCH + 2];
+    size_t iov_count;
+    size_t ctl_size;  // bytes of it that are ctl's
+    size_t page_size; // ... and the page's
+    size_t size;      // bytes in all
+    ws_msg *msgs[WS_CHAN_BATCH];
+    size_t msg_count;
+    size_t offset; // frame bytes of msgs[0] that went before
+} batch;
+
+bool
+ws_outbox_put(ws_conn *conn, const void *data, size_t size)
+{
+    ws_ctl *ctl = &conn->ctl;
+    size_t need = ctl->size + size;
+    if (need > ctl->cap) {
+        size_t cap = ctl->cap == 0 ? CTL_FIRST : ctl->cap * 2;
+        cap = cap < need ? need : cap;
+        uint8_t *grown = ws_realloc(ctl->data, cap);
+        if (grown == NULL) {
+            return false;
+        }
+        ctl->data = grown;
+        ctl->cap = (uint32_t)cap;
+    }
+    memcpy(ctl->data + ctl->size, data, size);
+    ctl->size = (uint32_t)need;
+    return true;
+}
+
+static bool
+put_control(ws_conn *conn, ws_opcode opcode, const uint8_t *payload,
+            size_t size)
+{
+    uint8_t frame[WS_FRAME_CONTROL_MAX];
+    size_t frame_size =
+        ws_frame_encode_control(frame, opcode, payload, size);
+    return ws_outbox_put(conn, frame, frame_size);
+}
+
+void
+ws_outbox_pong(ws_conn *conn, const uint8_t *payload, size_t size)
+{
+    if (conn->close_queued) {
+        return;
+    }
+    if (!conn->pong_due && conn->ctl.size < CTL_KEEP &&
+        put_control(conn, WS_OPCODE_PONG, payload, size)) {
+        return;
+    }
+    if (conn->pong == NULL) {
+        conn->pong = ws_malloc(WS_FRAME_CONTROL_PAYLOAD_MAX);
+    }
+    if (conn->pong != NULL) { // else: no memory, this ping goes unanswered
+        memcpy(conn->pong, payload, size);
+        conn->pong_size = (uint8_t)size;
+        conn->pong_due = true;
+    }
+}
+
+void
+ws_outbox_ping(ws_conn *conn, uint64_t payload)
+{
+    if (!conn->close_queued &&
+        put_control(conn, WS_OPCODE_PING, (const uint8_t *)&payload,
+                    sizeof payload)) {
+        ws_count(&conn->pump->counters->pings, 1);
+    }
+}
+
+/* The Close, once nothing else is to be said; true: it is in ctl. */
+static bool
+put_close(ws_conn *conn)
+{
+    uint8_t frame[WS_FRAME_CONTROL_MAX];
+    const ws_client *client = conn->client;
+    size_t size = 0;
+
+    if (!conn->closing || conn->close_queued || conn->mid_message) {
+        return false;
+    }
+    if (conn->close_received) {
+        size = ws_frame_encode_close(frame, conn->echo_code, NULL, 0);
+    } else {
+        size = ws_frame_encode_close(
+            frame, client->close_code,
+            (const uint8_t *)client->close_reason, client->close_reason_size);
+    }
+    if (size == 0) { // a code that is not for the wire, 1006 for one
+        size = ws_frame_encode_close(frame, WS_CLOSE_NO_STATUS, NULL, 0);
+    }
+    if (!ws_outbox_put(conn, frame, size)) {
+        ws_conn_doom(conn, "out of memory");
+        return false;
+    }
+    conn->close_queued = true;
+    return true;
+}
+
+/* A pong that had to wait for room. */
+static void
+put_waiting_pong(ws_conn *conn)
+{
+    if (conn->pong_due && !conn->close_queued &&
+        conn->ctl.size < CTL_KEEP &&
+        put_control(conn, WS_OPCODE_PONG, conn->pong, conn->pong_size)) {
+        conn->pong_due = false;
+        ws_free(conn->pong);
+        conn->pong = NULL;
+    }
+}
+
+static void
+add_iov(batch *b, const void *data, size_t size)
+{
+    b->iov[b->iov_count++] = (struct iovec){(void *)(uintptr_t)data, size};
+    b->size += size;
+}
+
+/* Gathers frames: small neighbours side by side in the scratch buffer. */
+static void
+add_frames(ws_pump *pump, batch *b)
+{
+    size_t used = 0;
+    size_t start = 0; // of the run of packed frames that is open
+
+    for (size_t i = 0; i < b->msg_count; i++) {
+        size_t skip = i == 0 ? b->offset : 0;
+        const uint8_t *data = ws_msg_frame(b->msgs[i]) + skip;
+        size_t size = ws_msg_frame_size(b->msgs[i]) - skip;
+        if (b->msg_count > 1 && size <= PACK_MAX &&
+            used + size <= WS_PUMP_SCRATCH) {
+            memcpy(pump->scratch + used, data, size);
+            used += size;
+            continue;
+        }
+        if (used > start) {
+            add_iov(b, pump->scratch + start, used - start);
+            start = used;
+        }
+        add_iov(b, data, size);
+    }
+    if (used > start) {
+        add_iov(b, pump->scratch + start, used - start);
+    }
+}
+
+/* What comes next, in order: the rest of a message that was begun, ctl, whole
+   messages, and at the very end the Close. */
+static void
+gather(ws_conn *conn, batch *b)
+{
+    *b = (batch){.iov_count = 0};
+    if (!conn->mid_message) {
+        put_waiting_pong(conn);
+    }
+    // A message that was begun goes alone while something waits to follow it.
+    bool ctl_waits = conn->ctl.size > conn->ctl.offset || conn->pong_due;
+    bool alone = conn->mid_message && (ctl_waits || conn->rest_lost);
+    if (conn->phase == WS_CONN_FRAMES && !conn->close_queued &&
+        (conn->mid_message || !conn->rest_lost)) {
+        b->msg_count = ws_chan_peek(&conn->client->chan, b->msgs,
+                                    alone ? 1 : BATCH_BYTES, &b->offset);
+    }
+    if (b->msg_count == 0) {
+        (void)put_close(conn);
+    }
+    if (!conn->mid_message && conn->ctl.size > conn->ctl.offset) {
+        b->ctl_size = conn->ctl.size - conn->ctl.offset;
+        add_iov(b, conn->ctl.data + conn->ctl.offset, b->ctl_size);
+    }
+    if (conn->page != NULL && conn->page_offset < conn->page->body_size) {
+        b->page_size = conn->page->body_size - conn->page_offset;
+        add_iov(b, conn->page->body + conn->page_offset, b->page_size);
+    }
+    add_frames(conn->pump, b);
+}
+
+static void
+ctl_written(ws_conn *conn, size_t size)
+{
+    ws_ctl *ctl = &conn->ctl;
+    ctl->offset += (uint32_t)size;
+    if (ctl->offset < ctl->size || size == 0) {
+        return;
+    }
+    ws_free(ctl->data);
+    *ctl = (ws_ctl){0};
+    conn->ping_unsent = false;
+    if (conn->close_queued) {
+        conn->close_sent = true;
+    }
+}
+
+/* Books what the kernel took. */
+static void
+account(ws_conn *conn, batch *b, size_t taken)
+{
+    size_t ctl = taken < b->ctl_size ? taken : b->ctl_size;
+    ctl_written(conn, ctl);
+    taken -= ctl;
+
+    size_t page = taken < b->page_size ? taken : b->page_size;
+    conn->page_offset += page;
+    taken -= page;
+
+    if (b->msg_count == 0) {
+        return;
+    }
+    size_t done = ws_chan_commit(&conn->client->chan, taken);
+    size_t rest = taken + b->offset;
+    for (size_t i = 0; i < done; i++) {
+        rest -= ws_msg_frame_size(b->msgs[i]);
+        ws_msg_unref(b->msgs[i]);
+    }
+    conn->mid_message = rest > 0;
+}
+
+/* Bytes taken; -1: the connection is broken. A socket that takes none for now
+   takes 0. */
+static ssize_t
+send_batch(ws_conn *conn, batch *b)
+{
+    int fd = lws_get_socket_fd(conn->wsi);
+    struct msghdr msg = {.msg_iov = b->iov, .msg_iovlen = b->iov_count};
+    ssize_t sent = 0;
+
+    do {
+        sent = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    ws_count(&conn->pump->counters->writes, 1);
+    if (sent >= 0) {
+        return sent;
+    }
+    // No buffers is no fault of the connection's: it waits like a full one.
+    return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? 0 : -1;
+}
+
+/* Waits for the socket to take more. */
+static void
+block(ws_conn *conn)
+{
+    ws_count(&conn->pump->counters->short_writes, 1);
+    conn->blocked = true;
+    if (lws_callback_on_writable(conn->wsi) < 0) {
+        ws_conn_doom(conn, "out of memory");
+    }
+}
+
+/* Whether everything there was to say has been said. */
+static bool
+is_over(const ws_conn *conn)
+{
+    if (conn->phase == WS_CONN_ANSWERING) {
+        return conn->ctl.size == 0 &&
+               (conn->page == NULL ||
+                conn->page_offset == conn->page->body_size);
+    }
+    return conn->phase == WS_CONN_FRAMES && conn->close_sent &&
+           (conn->close_received || conn->failed);
+}
+
+/* After a write: what the bytes that went out have changed. */
+static void
+settle(ws_conn *conn)
+{
+    if (conn->close_sent) {
+        ws_chan_end(&conn->client->chan); // the rest will never go
+    }
+    if (is_over(conn)) {
+        ws_conn_linger(conn);
+    }
+}
+
+void
+ws_outbox_write(ws_conn *conn)
+{
+    size_t written = 0;
+    batch b;
+
+    while (!conn->blocked && conn->doom == NULL && conn->wsi != NULL &&
+           conn->phase != WS_CONN_LINGERING) {
+        if (written >= TURN_BYTES && conn->client != NULL) {
+            ws_client_kick(conn->client); // others first
+            break;
+        }
+        gather(conn, &b);
+        if (b.size == 0) {
+            break;
+        }
+        ssize_t taken = send_batch(conn, &b);
+        if (taken < 0) {
+            ws_conn_doom(conn, "the connection broke");
+            break;
+        }
+        account(conn, &b, (size_t)taken);
+        written += (size_t)taken;
+        if ((size_t)taken < b.size) {
+            block(conn);
+        }
+        settle(conn);
+    }
+    if (written > 0 && conn->ping_unsent) {
+        conn->alive_ns = conn->pump->now_ns;
+    }
+}
+
+void
+ws_outbox_free(ws_conn *conn)
+{
+    ws_free(conn->ctl.data);
+    conn->ctl = (ws_ctl){0};
+    ws_free(conn->pong);
+    conn->pong = NULL;
+    ws_page_unref(conn->page);
+    conn->page = NULL;
+}

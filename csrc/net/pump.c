@@ -1,0 +1,352 @@
+#include "pump.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <libwebsockets.h>
+#include <signal.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "proto/close_code.h"
+#include "pump_inside.h"
+
+/* The longest sleep, where no timer is set. */
+enum { IDLE_MS = 60 * 1000 };
+
+const char *
+ws_pump_network_error(const char *network)
+{
+    ws_network ignored;
+    return ws_network_parse(network, &ignored);
+}
+
+/* ---- the thread */
+
+static void
+on_doorbell(void *user, int fd, int events)
+{
+    (void)fd;
+    (void)events;
+    ((ws_pump *)user)->rung = true;
+}
+
+static void
+on_hangup(void *user, struct lws *wsi, bool dead)
+{
+    (void)user;
+    ws_conn *conn = lws_get_opaque_user_data(wsi);
+    if (conn != NULL && conn->phase != WS_CONN_ENDED) {
+        ws_conn_hung_up(conn, dead);
+    }
+}
+
+static void
+on_timer(void *user, ws_timer *timer)
+{
+    (void)user;
+    if (timer->kind == WS_TIMER_LISTENER) {
+        ws_listener_timer(timer);
+    } else {
+        ws_conn_expired((ws_conn *)(void *)((char *)timer -
+                                            offsetof(ws_conn, timer)));
+    }
+}
+
+static void
+free_ended(ws_pump *pump)
+{
+    while (pump->ended != NULL) {
+        ws_conn *conn = pump->ended;
+        pump->ended = conn->next;
+        ws_conn_free(conn);
+    }
+}
+
+/* Writes out those that senders have marked. */
+static void
+serve_dirty(ws_wake_chain *chain)
+{
+    ws_wake_link *link = chain->head;
+    while (link != NULL) {
+        ws_wake_link *next = link->next; // clearing lets others link it again
+        ws_client *client = ws_client_of_link(link);
+        ws_wake_clear(link);
+        ws_conn *conn = client->conn;
+        if (conn != NULL) {
+            ws_conn_serve(conn);
+            ws_conn_reap(conn);
+        }
+        ws_client_unref(client);
+        link = next;
+    }
+}
+
+static void
+run_tasks(ws_pump *pump, ws_task *task)
+{
+    while (task != NULL) {
+        ws_task *next = task->next; // running may free it
+        task->run(task, pump);
+        task = next;
+    }
+}
+
+/* Asks each paused connection once, the longest waiting first; those that must
+   go on waiting keep their order. */
+static void
+resume_paused(ws_pump *pump)
+{
+    ws_conn *last = pump->paused_last;
+    ws_conn *conn = pump->paused_first;
+    while (conn != NULL) {
+        ws_conn *next = conn == last ? NULL : conn->paused_next;
+        (void)ws_inbox_resume(conn);
+        ws_conn_reap(conn);
+        conn = next;
+    }
+}
+
+static void
+answer_doorbell(ws_pump *pump)
+{
+    ws_wake_chain chain;
+    ws_task *tasks = NULL;
+    pump->rung = false;
+    ws_wake_take(ws_hub_wake(pump->hub), &chain, &tasks);
+    run_tasks(pump, tasks);
+    serve_dirty(&chain);
+    resume_paused(pump);
+}
+
+static int
+time_to_sleep(const ws_pump *pump)
+{
+    int ms = ws_timer_wheel_next(pump->wheel, ws_now_ns());
+    return ms < 0 || ms > IDLE_MS ? IDLE_MS : ms;
+}
+
+static void
+turn(ws_pump *pump)
+{
+    (void)ws_loop_turn(pump->loop, time_to_sleep(pump));
+    pump->now_ns = ws_now_ns();
+    (void)ws_timer_wheel_expire(pump->wheel, pump->now_ns, on_timer, NULL);
+    if (pump->rung) {
+        answer_doorbell(pump);
+    }
+    free_ended(pump);
+    ws_count(&pump->counters->turns, 1);
+}
+
+static void
+cut_all(ws_pump *pump)
+{
+    while (pump->conns != NULL) {
+        ws_conn *conn = pump->conns;
+        ws_conn_doom(conn, "the server is going away");
+        ws_conn_reap(conn);
+        assert(conn->phase == WS_CONN_ENDED);
+    }
+    free_ended(pump);
+}
+
+/* From here on nobody can hand the pump anything. */
+static void
+end_doorbell(ws_pump *pump)
+{
+    ws_wake_chain chain;
+    ws_task *tasks = NULL;
+    ws_wake_end(ws_hub_wake(pump->hub), &chain, &tasks);
+    run_tasks(pump, tasks);
+    serve_dirty(&chain); // no connection is left: drops the references
+    free_ended(pump);
+}
+
+static void *
+run(void *arg)
+{
+    ws_pump *pump = arg;
+    ws_loop_enter(pump->loop);
+    pump->now_ns = ws_now_ns();
+    while (!pump->stopping &&
+           !(pump->draining && pump->conn_count == 0)) {
+        turn(pump);
+    }
+    while (pump->ports != NULL) {
+        ws_port_stop(pump->ports);
+    }
+    pump->draining = true;
+    ws_hub_shut(pump->hub);
+    cut_all(pump);
+    end_doorbell(pump);
+    ws_loop_leave(pump->loop);
+
+    ws_lock_acquire(&pump->lock);
+    pump->ended_all = true;
+    (void)pthread_cond_broadcast(&pump->cond);
+    ws_lock_release(&pump->lock);
+    return NULL;
+}
+
+/* ---- making and freeing */
+
+static void
+fork_prepare(void *arg)
+{
+    ws_loop_fork_prepare(((ws_pump *)arg)->loop);
+}
+
+static void
+fork_parent(void *arg)
+{
+    ws_loop_fork_parent(((ws_pump *)arg)->loop);
+}
+
+static void
+fork_child(void *arg)
+{
+    ws_pump *pump = arg;
+    ws_loop_fork_child(pump->loop);
+    ws_hub_close_after_fork(pump->hub);
+}
+
+static ws_err
+make_vhost(ws_pump *pump)
+{
+    struct lws_context_creation_info info;
+    memset(&info, 0, sizeof info);
+    info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
+    info.protocols = ws_conn_protocols();
+    info.vhost_name = "wssend";
+    pump->vhost = lws_create_vhost(ws_loop_context(pump->loop), &info);
+    return pump->vhost == NULL ? WS_ERR_NOMEM : WS_OK;
+}
+
+static ws_err
+make_loop(ws_pump *pump)
+{
+    const ws_loop_config config = {.on_hangup = on_hangup, .user = pump};
+    ws_err err = ws_loop_new(&config, &pump->loop);
+    if (err == WS_OK) {
+        err = make_vhost(pump);
+    }
+    if (err == WS_OK) {
+        err = ws_loop_watch(pump->loop, ws_wake_fd(ws_hub_wake(pump->hub)),
+                            WS_LOOP_READ, on_doorbell, pump);
+    }
+    return err;
+}
+
+/* Its thread takes no signal of the process. */
+static ws_err
+start_thread(ws_pump *pump)
+{
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0) {
+        return WS_ERR_SYSTEM;
+    }
+    int rc = pthread_create(&pump->thread, NULL, run, pump);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc != 0) {
+        errno = rc;
+        return WS_ERR_SYSTEM;
+    }
+    (void)pthread_setname_np(pump->thread, "wssend-pump");
+    return WS_OK;
+}
+
+/* Whatever of a pump there is, but for its thread. */
+static void
+free_parts(ws_pump *pump)
+{
+    if (pump->loop != NULL) {
+        ws_loop_unwatch(pump->loop, ws_wake_fd(ws_hub_wake(pump->hub)));
+    }
+    ws_loop_free(pump->loop);
+    ws_timer_wheel_free(pump->wheel);
+    ws_crowd_free(pump->crowd);
+    ws_settings_free(pump->settings);
+    ws_pages_unref(pump->pages);
+    ws_hub_unref(pump->hub);
+    ws_lock_destroy(&pump->lock);
+    (void)pthread_cond_destroy(&pump->cond);
+    ws_free(pump);
+}
+
+static ws_pump *
+allocate(ws_hub *hub, ws_pages *pages)
+{
+    ws_pump *pump = ws_calloc(1, sizeof *pump);
+    if (pump == NULL) {
+        return NULL;
+    }
+    if (ws_cond_init(&pump->cond) != WS_OK) {
+        ws_free(pump);
+        return NULL;
+    }
+    if (ws_lock_init(&pump->lock) != WS_OK) {
+        (void)pthread_cond_destroy(&pump->cond);
+        ws_free(pump);
+        return NULL;
+    }
+    pump->hub = ws_hub_ref(hub);
+    pump->pages = ws_pages_ref(pages);
+    pump->counters = ws_hub_counters(hub);
+    return pump;
+}
+
+ws_err
+ws_pump_new(ws_hub *hub, ws_pages *pages, const ws_pump_config *config,
+            ws_pump **out)
+{
+    ws_pump *pump = allocate(hub, pages);
+    if (pump == NULL) {
+        return WS_ERR_NOMEM;
+    }
+    pump->settings = ws_settings_new(config);
+    pump->wheel = ws_timer_wheel_new(ws_now_ns());
+    pump->crowd = ws_crowd_new();
+    ws_err err = WS_ERR_NOMEM;
+    if (pump->settings != NULL && pump->wheel != NULL &&
+        pump->crowd != NULL) {
+        err = ws_fork_init();
+    }
+    if (err == WS_OK) {
+        err = make_loop(pump);
+    }
+    if (err == WS_OK) {
+        pump->fork = (ws_fork_hook){
+            .prepare = fork_prepare,
+            .parent = fork_parent,
+            .child = fork_child,
+            .arg = pump,
+        };
+        ws_fork_add(&pump->fork);
+        err = start_thread(pump);
+        if (err != WS_OK) {
+            ws_fork_remove(&pump->fork);
+        }
+    }
+    if (err != WS_OK) {
+        int sys = errno;
+        free_parts(pump);
+        errno = sys;
+        return err;
+    }
+    *out = pump;
+    return WS_OK;
+}
+
+void
+ws_pump_free(ws_pump *pump)
+{
+    if (pump == NULL) {
+        return;
+    }
+    ws_pump_kill(pump);
+    (void)pthread_join(pump->thread, NULL);
+    ws_fork_remove(&pump->fork);
+    free_parts(pump);
+}
