@@ -60,8 +60,7 @@ struct lws_context *
 ws_context_new(const lws_plugin_evlib_t *evlib, void *loop, lws_log_cx_t *log)
 {
     struct rlimit old;
-    bool lower =
-        getrlimit(RLIMIT_NOFILE, &old) == 0 && old.rlim_cur > MAX_FDS;
+    bool lower = getrlimit(RLIMIT_NOFILE, &old) == 0 && old.rlim_cur > MAX_FDS;
 
     // The first is for lines of which lws cannot tell the context. Each
     // context has its own besides, because they are counted without a lock.

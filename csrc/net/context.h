@@ -17,7 +17,7 @@ int ws_context_fd_limit(void);
 /* A context without a vhost, driven by `evlib`, whose init_pt gets `loop`.
    `log` is scratch that must live as long as the context. The caller's to
    destroy; NULL: out of memory or descriptors. */
-struct lws_context *ws_context_new(const lws_plugin_evlib_t *evlib,
-                                   void *loop, lws_log_cx_t *log);
+struct lws_context *ws_context_new(const lws_plugin_evlib_t *evlib, void *loop,
+                                   lws_log_cx_t *log);
 
 #endif

@@ -2,15 +2,11 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "addr.h"
@@ -19,16 +15,15 @@
 #include "log.h"
 
 enum {
-    TCP_MODE = 0600, // of a socket without a file: means nothing
-    QUIET_S = 10,    // between two log lines of a listener that cannot accept
+    QUIET_S = 10, // between two log lines of a listener that cannot accept
 };
 
 struct ws_listener {
     int fd;
     ws_addr addr;
 
-    char *path;    // the unix path that is ours; NULL: there is none
-    dev_t device;  // of the file at the path when it was made
+    char *path;   // the unix path that is ours; NULL: there is none
+    dev_t device; // of the file at the path when it was made
     ino_t inode;
 
     ws_loop *loop; // NULL: not started
@@ -40,162 +35,40 @@ struct ws_listener {
 
 /* ---- making one */
 
-static ws_listener *
-fail(ws_listener_error *error, int err, const char *what)
-{
-    *error = (ws_listener_error){.err = err, .what = what};
-    return NULL;
-}
-
 /* Takes `fd`, which is listening; closes it when there is no memory. */
 static ws_listener *
 wrap(int fd, ws_listener_error *error)
 {
+    if (fd < 0) {
+        return NULL;
+    }
     ws_listener *listener = ws_calloc(1, sizeof *listener);
-
     if (listener == NULL) {
         (void)close(fd);
-        return fail(error, ENOMEM, "allocate");
+        *error = (ws_listener_error){.err = ENOMEM, .what = "allocate"};
+        return NULL;
     }
     listener->fd = fd;
     ws_addr_of_socket(fd, &listener->addr);
     return listener;
 }
 
-static int
-new_socket(sa_family_t family)
-{
-    int on = 1;
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd >= 0 && family != AF_UNIX) {
-        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    }
-    if (fd >= 0 && family == AF_INET6) {
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    }
-    return fd;
-}
-
-/* A socket bound and listening, or -1, *error telling why. A unix socket's
-   file has no more than `mode` from the first moment on. */
-static int
-open_address(const struct sockaddr *address, socklen_t size, mode_t mode,
-             int backlog, ws_listener_error *error)
-{
-    const char *what = "socket";
-    int fd = new_socket(address->sa_family);
-
-    if (fd >= 0 && (what = "fchmod", fchmod(fd, mode) == 0) &&
-        (what = "bind", bind(fd, address, size) == 0) &&
-        (what = "listen", listen(fd, backlog) == 0)) {
-        return fd;
-    }
-    (void)fail(error, errno, what);
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return -1;
-}
-
-/* Whether an address is not one of this machine's, so that another of the
-   same name may be. */
-static bool
-is_elsewhere(int err)
-{
-    return err == EADDRNOTAVAIL || err == EAFNOSUPPORT;
-}
-
-/* The addresses of one family in turn; -1: none of them could be bound. */
-static int
-open_family(const struct addrinfo *list, int family, int backlog,
-            ws_listener_error *error)
-{
-    int fd = -1;
-
-    for (; list != NULL && fd < 0 && is_elsewhere(error->err);
-         list = list->ai_next) {
-        if (list->ai_family == family) {
-            fd = open_address(list->ai_addr, list->ai_addrlen, TCP_MODE,
-                              backlog, error);
-        }
-    }
-    return fd;
-}
-
 ws_listener *
 ws_listener_new_tcp(const char *host, uint16_t port, int backlog,
                     ws_listener_error *error)
 {
-    struct addrinfo hints = {
-        .ai_family = AF_UNSPEC,
-        .ai_socktype = SOCK_STREAM,
-        .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-    };
-    struct addrinfo *list;
-    char service[8];
-
-    if (host != NULL && *host == '\0') {
-        host = NULL;
-    }
-    (void)snprintf(service, sizeof service, "%u", (unsigned)port);
-    int rc = getaddrinfo(host, service, &hints, &list);
-    if (rc != 0) {
-        (void)fail(error, rc == EAI_SYSTEM ? errno : 0, "getaddrinfo");
-        error->gai = rc == EAI_SYSTEM ? 0 : rc;
-        return NULL;
-    }
-    (void)fail(error, EADDRNOTAVAIL, "bind");
-    int fd = open_family(list, AF_INET, backlog, error);
-    if (fd < 0) {
-        fd = open_family(list, AF_INET6, backlog, error);
-    }
-    freeaddrinfo(list);
-    return fd < 0 ? NULL : wrap(fd, error);
+    return wrap(ws_socket_listen_tcp(host, port, backlog, error), error);
 }
 
-/* ---- unix paths */
-
-/* Whether somebody accepts, or might, behind the socket file. */
-static bool
-is_served(const struct sockaddr_un *address)
+ws_listener *
+ws_listener_new_fd(int fd, ws_listener_error *error)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return true;
-    }
-    int rc = connect(fd, (const struct sockaddr *)address, sizeof *address);
-    bool refused = rc != 0 && errno == ECONNREFUSED;
-    (void)close(fd);
-    return !refused;
-}
-
-/* Removes what a server that is gone has left; false: it is no such thing. */
-static bool
-clear_stale(const struct sockaddr_un *address)
-{
-    struct stat file;
-
-    return lstat(address->sun_path, &file) == 0 && S_ISSOCK(file.st_mode) &&
-           !is_served(address) && unlink(address->sun_path) == 0;
-}
-
-static int
-open_path(const struct sockaddr_un *address, mode_t mode, int backlog,
-          ws_listener_error *error)
-{
-    const struct sockaddr *any = (const struct sockaddr *)address;
-    int fd = open_address(any, sizeof *address, mode, backlog, error);
-
-    if (fd < 0 && error->err == EADDRINUSE && clear_stale(address)) {
-        fd = open_address(any, sizeof *address, mode, backlog, error);
-    }
-    return fd;
+    return wrap(ws_socket_dup_listening(fd, error), error);
 }
 
 /* Takes note of the file, so that only this one is removed later. */
 static bool
-own_path(ws_listener *listener, const char *path, mode_t mode)
+own_path(ws_listener *listener, const char *path)
 {
     struct stat file;
 
@@ -204,7 +77,7 @@ own_path(ws_listener *listener, const char *path, mode_t mode)
         errno = ENOMEM;
         return false;
     }
-    if (chmod(path, mode) != 0 || lstat(path, &file) != 0) {
+    if (lstat(path, &file) != 0) {
         return false;
     }
     listener->device = file.st_dev;
@@ -216,25 +89,16 @@ ws_listener *
 ws_listener_new_unix(const char *path, mode_t mode, int backlog,
                      ws_listener_error *error)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    size_t size = strlen(path);
-
-    if (size == 0 || size >= sizeof address.sun_path) {
-        return fail(error, size == 0 ? EINVAL : ENAMETOOLONG, "bind");
-    }
-    memcpy(address.sun_path, path, size);
-    int fd = open_path(&address, mode, backlog, error);
-    if (fd < 0) {
-        return NULL;
-    }
+    int fd = ws_socket_listen_unix(path, mode, backlog, error);
     ws_listener *listener = wrap(fd, error);
-    if (listener == NULL) {
-        (void)unlink(path);
-    } else if (!own_path(listener, path, mode)) {
-        (void)fail(error, errno, "chmod");
-        (void)unlink(path);
+
+    if (listener != NULL && !own_path(listener, path)) {
+        *error = (ws_listener_error){.err = errno, .what = "stat"};
         ws_listener_free(listener);
         listener = NULL;
+    }
+    if (fd >= 0 && listener == NULL) {
+        (void)unlink(path);
     }
     return listener;
 }
@@ -248,52 +112,6 @@ remove_path(const ws_listener *listener)
         file.st_dev == listener->device && file.st_ino == listener->inode) {
         (void)unlink(listener->path);
     }
-}
-
-/* ---- the caller's socket */
-
-/* 0, or why this is no listening stream socket. */
-static int
-check_listening(int fd)
-{
-    int listening = 0, type = 0;
-    socklen_t size = sizeof listening;
-
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0) {
-        return errno;
-    }
-    size = sizeof type;
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0) {
-        return errno;
-    }
-    return listening != 0 && type == SOCK_STREAM ? 0 : EINVAL;
-}
-
-static bool
-set_nonblocking(int fd)
-{
-    int flags = fcntl(fd, F_GETFL);
-
-    return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
-}
-
-ws_listener *
-ws_listener_new_fd(int fd, ws_listener_error *error)
-{
-    int err = check_listening(fd);
-    if (err != 0) {
-        return fail(error, err, "check that the socket listens");
-    }
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (copy < 0) {
-        return fail(error, errno, "dup");
-    }
-    if (!set_nonblocking(copy)) {
-        (void)fail(error, errno, "fcntl");
-        (void)close(copy);
-        return NULL;
-    }
-    return wrap(copy, error);
 }
 
 /* ---- its life */
@@ -354,8 +172,9 @@ put_off(ws_listener *listener, int err)
     uint64_t now = ws_now_ns();
 
     if (now >= listener->quiet_ns) {
-        ws_log(WS_LOG_WARNING, "%s: accept: %s; trying again every %d ms",
-               listener->addr.text, strerror(err), WS_LISTENER_PAUSE_MS);
+        errno = err;
+        ws_log(WS_LOG_WARNING, "%s: accept: %m; trying again every %d ms",
+               listener->addr.text, WS_LISTENER_PAUSE_MS);
         listener->quiet_ns = now + QUIET_S * WS_NS_PER_S;
     }
     ws_err ignored = ws_loop_rewatch(listener->loop, listener->fd, 0);
@@ -452,8 +271,7 @@ ws_listener_timer(ws_timer *timer)
     ws_listener *listener =
         (ws_listener *)((char *)timer - offsetof(ws_listener, pause));
 
-    if (ws_loop_rewatch(listener->loop, listener->fd, WS_LOOP_READ) !=
-        WS_OK) {
+    if (ws_loop_rewatch(listener->loop, listener->fd, WS_LOOP_READ) != WS_OK) {
         put_off(listener, errno);
     }
 }

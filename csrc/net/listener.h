@@ -20,6 +20,7 @@
 
 #include "addr.h"
 #include "loop.h"
+#include "socket.h"
 #include "timer.h"
 
 typedef struct ws_listener ws_listener;
@@ -31,38 +32,19 @@ enum {
     WS_LISTENER_PAUSE_MS = 100,
 };
 
-/* Why a listener could not be made. */
-typedef struct ws_listener_error {
-    int err;          /* an errno; 0 when gai is set */
-    int gai;          /* an EAI_ code of getaddrinfo; 0 when err is set */
-    const char *what; /* static: what was being done, as in "bind" */
-} ws_listener_error;
+typedef ws_socket_error ws_listener_error;
 
 /*
- * A TCP listener. `host` is an address or a name; NULL or "" is every IPv4
- * address, "::" every IPv6 one (IPv6 sockets take no IPv4 clients). A name
- * with several addresses is bound to one of them: IPv4 before IPv6, otherwise
- * in the resolver's order, the first that this machine has. A port that is
- * taken there is an error, not a reason to try the next. Port 0 takes a free
- * one, see ws_listener_addr. May block in the resolver.
+ * Listeners on a TCP address, on a unix path and on a duplicate of the
+ * caller's socket; socket.h tells the details. A unix listener takes the file
+ * away with it, unless another has come to its place.
  *
- * NULL: *error tells why and nothing is left behind; so for all three.
+ * NULL: *error tells why and nothing is left behind.
  */
 ws_listener *ws_listener_new_tcp(const char *host, uint16_t port, int backlog,
                                  ws_listener_error *error);
-
-/*
- * A listener on a unix path, whose file gets `mode`. A socket file on which
- * nobody listens any more is replaced; EADDRINUSE when somebody does or when
- * the file is no socket. The file goes with the listener, unless another one
- * has taken its place.
- */
 ws_listener *ws_listener_new_unix(const char *path, mode_t mode, int backlog,
                                   ws_listener_error *error);
-
-/* A listener on a duplicate of the caller's socket, which must be a listening
-   stream socket (EINVAL otherwise) and is made non-blocking, which the
-   caller's own descriptor shares. */
 ws_listener *ws_listener_new_fd(int fd, ws_listener_error *error);
 
 /* Closes the socket. NULL does nothing. */

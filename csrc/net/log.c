@@ -1,5 +1,6 @@
 #include "log.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -88,18 +89,19 @@ ws_log(ws_log_level level, const char *format, ...)
 {
     char text[LINE_SIZE / 2];
     char line[LINE_SIZE];
+    int saved = errno; // for %m
 
     if (!has_room()) {
         return;
     }
     unsigned held_back = atomic_exchange(&log_held_back, 0);
     if (held_back > 0) {
-        (void)snprintf(line, sizeof line, "%u log lines held back",
-                       held_back);
+        (void)snprintf(line, sizeof line, "%u log lines held back", held_back);
         emit(level, line);
     }
     va_list args;
     va_start(args, format);
+    errno = saved;
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
     escape(text, line, sizeof line);

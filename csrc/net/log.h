@@ -26,6 +26,7 @@ typedef void ws_log_fn(ws_log_level level, const char *line);
 /* NULL: stderr. */
 void ws_log_set_sink(ws_log_fn *sink);
 
+/* %m stands for errno. */
 void ws_log(ws_log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -39,12 +38,12 @@ struct ws_loop {
     struct lws_context *context;
     lws_log_cx_t log;
     int epoll;
-    int limit;      // entries in `fds`
-    int end;        // those from here on were never used
-    entry *fds;     // mapped whole; untouched pages cost nothing
-    ws_lock gate;   // taken before `turn` and, by the pump, let go before it:
-                    // whoever waits for the pump goes first
-    ws_lock turn;   // guards all above
+    int limit;    // entries in `fds`
+    int end;      // those from here on were never used
+    entry *fds;   // mapped whole; untouched pages cost nothing
+    ws_lock gate; // taken before `turn` and, by the pump, let go before it:
+                  // whoever waits for the pump goes first
+    ws_lock turn; // guards all above
     struct epoll_event events[BATCH];
 };
 
@@ -97,7 +96,7 @@ arm(ws_loop *loop, int fd)
         return;
     }
     if (control(loop, EPOLL_CTL_MOD, fd, events) != 0) {
-        ws_log(WS_LOG_ERROR, "epoll_ctl: %s", strerror(errno));
+        ws_log(WS_LOG_ERROR, "epoll_ctl: %m");
     }
 }
 
@@ -167,7 +166,7 @@ lws_wants(ws_loop *loop, struct lws *wsi, int fd, uint8_t want)
             return;
         }
         if (control(loop, EPOLL_CTL_ADD, fd, to_epoll(e)) != 0) {
-            ws_log(WS_LOG_ERROR, "epoll_ctl: %s", strerror(errno));
+            ws_log(WS_LOG_ERROR, "epoll_ctl: %m");
         }
         return;
     }
@@ -231,9 +230,9 @@ static const lws_plugin_evlib_t evlib = {
 static ws_err
 map_table(ws_loop *loop)
 {
-    void *fds = mmap(NULL, (size_t)loop->limit * sizeof(entry),
-                     PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *fds =
+        mmap(NULL, (size_t)loop->limit * sizeof(entry), PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (fds == MAP_FAILED) {
         return WS_ERR_NOMEM;
     }

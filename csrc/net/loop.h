@@ -60,8 +60,7 @@ typedef struct ws_loop_config {
  *   NOMEM    out of memory, or lws could not start
  *   SYSTEM   see errno
  */
-WS_MUST_CHECK ws_err ws_loop_new(const ws_loop_config *config,
-                                 ws_loop **loop);
+WS_MUST_CHECK ws_err ws_loop_new(const ws_loop_config *config, ws_loop **loop);
 
 /* Closes lws's connections, with their callbacks. NULL does nothing. */
 void ws_loop_free(ws_loop *loop);

@@ -89,7 +89,8 @@ unlink_timer(ws_timer_wheel *wheel, ws_timer *timer)
     timer->next = NULL;
     timer->link = NULL;
     // The last of a slot: `link` is then the slot itself.
-    if (*link == NULL && link >= first && link < first + LEVELS * SLOTS) {
+    if (*link == NULL && link >= first &&
+        link < first + (size_t)LEVELS * SLOTS) {
         size_t slot = (size_t)(link - first);
         wheel->used[slot / SLOTS] &= ~(UINT64_C(1) << (slot % SLOTS));
     }

@@ -66,6 +66,36 @@ next(ws_utf8 utf8, uint8_t byte)
     return (ws_utf8){(uint8_t)(utf8.need - 1), 0x80, 0xBF};
 }
 
+/* How many bytes, from the first on, are whole sequences of two or three
+   bytes whose second byte has no range of its own: nearly all that people
+   write outside of ASCII. */
+static size_t
+skip_common(const uint8_t *data, size_t size)
+{
+    size_t at = 0;
+
+    while (size - at >= 3 && (data[at + 1] & 0xC0) == 0x80) {
+        uint8_t byte = data[at];
+        if (byte >= 0xC2 && byte <= 0xDF) {
+            at += 2;
+        } else if (byte >= 0xE1 && byte <= 0xEC &&
+                   (data[at + 2] & 0xC0) == 0x80) {
+            at += 3;
+        } else {
+            break;
+        }
+    }
+    return at;
+}
+
+/* How many bytes, from the first on, are surely whole and good sequences. */
+static size_t
+skip(const uint8_t *data, size_t size)
+{
+    return data[0] < 0x80 ? 1 + skip_ascii(data + 1, size - 1)
+                          : skip_common(data, size);
+}
+
 bool
 ws_utf8_feed(ws_utf8 *utf8, const uint8_t *data, size_t size)
 {
@@ -73,9 +103,9 @@ ws_utf8_feed(ws_utf8 *utf8, const uint8_t *data, size_t size)
     size_t at = 0;
 
     while (at < size && !failed(&now)) {
-        if (now.need == 0 && data[at] < 0x80) {
-            at += 1 + skip_ascii(data + at + 1, size - at - 1);
-        } else {
+        size_t skipped = now.need == 0 ? skip(data + at, size - at) : 0;
+        at += skipped;
+        if (skipped == 0) {
             now = next(now, data[at++]);
         }
     }
