@@ -1,0 +1,59 @@
+# Everything sets itself up: start with `make run` or `make test`.
+#
+#   PYTHON=...   the Python for a new .venv (default: python3, at least 3.10)
+#   ARGS=...     more arguments, e.g. make test ARGS="-k broadcast -x"
+
+SHELL := /bin/bash -euo pipefail
+VENV := .venv
+BUILD := build/dev
+export PYTHON
+
+.PHONY: help setup setup-e2e build run test test-asan test-tsan \
+	test-all-pythons lint format bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
+		awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
+
+# The machine is looked at once, and again when the look-out has changed.
+.deps/ready: scripts/setup scripts/need scripts/build-libwebsockets
+	@scripts/setup
+	@mkdir -p $(@D) && touch $@
+
+build: .deps/ready
+	@scripts/build $(VENV) $(BUILD) dev cmake.define.WSSEND_TESTS=ON
+
+setup: build ## install what is missing, make .venv, compile
+
+setup-e2e: ## the browser, Node and Go that the end-to-end tests use
+	@scripts/setup-e2e
+
+run: build ## serve the demo page
+	@$(VENV)/bin/wssend serve --demo $(ARGS)
+
+test: build $(if $(filter true,$(CI)),setup-e2e) ## C, Python and documentation tests
+	@$(VENV)/bin/pytest $(ARGS)
+
+test-asan: .deps/ready ## the same under address and undefined sanitizers
+	@scripts/test-sanitized asan $(ARGS)
+
+test-tsan: .deps/ready ## the same under the thread sanitizer
+	@scripts/test-sanitized tsan $(ARGS)
+
+test-all-pythons: .deps/ready ## Python tests on each Python of this machine
+	@scripts/test-all-pythons $(ARGS)
+
+lint: build ## formatters, types, static analysis
+	@scripts/lint
+
+format: build ## let the formatters have their way
+	@scripts/need clang-format-14
+	clang-format-14 -i csrc/*/*.[ch] tests/c/*.[ch]
+	$(VENV)/bin/ruff format --quiet .
+	$(VENV)/bin/ruff check --fix --quiet .
+
+bench: build ## the benchmarks of bench/
+	@$(VENV)/bin/python bench/run.py $(ARGS)
+
+clean: ## remove what was built, not what was downloaded
+	rm -rf $(VENV) build dist .*_cache

@@ -1,0 +1,50 @@
+"""Every source file has its test file, and every test file its source.
+
+What has no mirror image is listed here, each with the reason.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+C_WITHOUT_TEST: dict[str, str] = {
+    "err": "one table; -Werror=switch guards its users",
+}
+C_TEST_WITHOUT_SOURCE: dict[str, str] = {}
+
+PY_WITHOUT_TEST: dict[str, str] = {
+    "__init__": "names only",
+    "__main__": "calls cli.main and nothing else",
+}
+PY_TEST_WITHOUT_SOURCE: dict[str, str] = {
+    "docs": "README.md and docs/ are its source",
+}
+
+
+def stems(pattern: str, prefix: str = "") -> set[str]:
+    return {path.stem.removeprefix(prefix) for path in ROOT.glob(pattern)}
+
+
+def modules() -> set[str]:
+    """The package's modules: aio/client.py is aio_client, a package itself aio."""
+    package = ROOT / "wssend"
+    return {
+        "_".join(p.relative_to(package).with_suffix("").parts).removesuffix("___init__")
+        for p in package.rglob("*.py")
+    }
+
+
+def test_each_c_source_has_a_c_test() -> None:
+    sources = stems("csrc/core/*.c") | stems("csrc/proto/*.c") | stems("csrc/net/*.c")
+    tests = stems("tests/c/test_*.c", "test_")
+    assert sources - tests == set(C_WITHOUT_TEST)
+    assert tests - sources == set(C_TEST_WITHOUT_SOURCE)
+
+
+def test_each_module_and_binding_has_a_test() -> None:
+    sources = modules() | stems("csrc/py/*.c")
+    tests = stems("tests/test_*.py", "test_")
+    assert sources - tests == set(PY_WITHOUT_TEST)
+    assert tests - sources == set(PY_TEST_WITHOUT_SOURCE)
