@@ -1,0 +1,106 @@
+"""The Python in README.md and docs/ runs, as it stands there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wsclient
+
+import wssend
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(name: str) -> list[str]:
+    return BLOCK.findall((ROOT / name).read_text())
+
+
+def run(code: str, names: dict[str, Any]) -> None:
+    exec(compile(code, "<documentation>", "exec"), names)
+
+
+def test_the_server_of_the_readme_serves(tmp_path: Path) -> None:
+    script = tmp_path / "server.py"
+    code = blocks("README.md")[0]
+    assert "8765" in code
+    script.write_text(code.replace("8765", "0"))  # any port that is free
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            url = server.stdout.readline().removeprefix("listening on ").strip()
+            with wsclient.Client(url) as one, wsclient.Client(url) as two:
+                assert str(one.recv()).startswith("hello, you are ")
+                assert str(two.recv()).startswith("hello, you are ")
+                one.send("news!")
+                assert two.recv() == "news!"
+                assert one.recv() == "sent to 1, 0 too slow"
+                one.leave()
+            assert "left with 1000" in server.stdout.readline()
+        finally:
+            server.terminate()
+
+
+@pytest.mark.parametrize("oldest_age", [0.0, 31.0])
+def test_the_readme_treats_a_slow_client_and_a_gone_one(
+    oldest_age: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = blocks("README.md")[1].replace("> 30", f"> {30 - oldest_age}")
+    with wssend.WSHub(send_queue=1, send_queue_bytes=1 << 22) as hub:
+        listener = hub.listen("127.0.0.1", 0)
+        with wsclient.Client(listener.url, receive_buffer=4096):
+            (client,) = hub.clients()
+            names = {"wssend": wssend, "client": client, "data": bytes(1 << 22)}
+            while client.stats().refused_full == 0:  # until the kernel is full, too
+                run(code, names)
+            assert "the send channel is full" in capsys.readouterr().out
+            assert client.closed == (oldest_age > 30)
+            client.close()
+            run(code, names)
+            assert client.stats().refused_closed == 1
+        hub.close(timeout=0)
+
+
+def test_the_other_calls_of_the_readme() -> None:
+    with wssend.WSHub(id_query="id") as hub:
+        listener = hub.listen("127.0.0.1", 0)
+        with wsclient.Client(listener.url, "/?id=user-42") as client:
+            hub.clients()[0].subscribe("news")
+            run(blocks("README.md")[2], {"wssend": wssend, "hub": hub})
+            assert client.recv() == b"binary"
+            assert client.recv() == '{"price": 101.5}'
+            assert client.recv() == "to the subscribers"
+            assert client.recv() == "framed once"
+
+
+def test_the_how_to_runs_from_top_to_bottom() -> None:
+    names: dict[str, Any] = {"wssend": wssend}
+    for code in blocks("docs/howto.md"):
+        fresh = "wssend.WSHub(" in code
+        if not fresh:  # it goes on with a hub that is open
+            names["hub"] = wssend.WSHub()
+            names["hub"].listen("127.0.0.1", 0)
+        run(code, names)
+        if not fresh:
+            names["hub"].close()
+        assert names["hub"].closed, code
+
+
+def test_every_example_is_run() -> None:
+    assert len(blocks("README.md")) == 3, "and the tests above name each of them"
+    pages = {path.name for path in (ROOT / "docs").glob("*.md") if blocks(str(path))}
+    assert pages == {"howto.md"}
+
+
+def test_the_reference_is_made_of_the_docstrings() -> None:
+    done = subprocess.run(
+        [sys.executable, "scripts/reference", "--check"], cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, "run scripts/reference"
