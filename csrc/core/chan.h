@@ -54,8 +54,8 @@ typedef struct ws_chan_counts {
 
 typedef struct ws_chan_stats {
     ws_chan_counts counts;
-    uint32_t queued;       /* messages now, those in flight included */
-    size_t queued_bytes;   /* their payload bytes */
+    uint32_t queued;        /* messages now, those in flight included */
+    size_t queued_bytes;    /* their payload bytes */
     uint64_t oldest_age_ns; /* how long the oldest of them waits; 0: none */
 } ws_chan_stats;
 

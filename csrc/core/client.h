@@ -64,8 +64,9 @@ struct ws_client {
     ws_client_info info;
     uint64_t since_ns; /* CLOCK_MONOTONIC of its birth */
 
-    /* The hub's lock. The state and the close fields may be read by anyone:
-       they are written once, before the state that announces them. */
+    /* The hub's lock. The state may be read by anyone; the close fields, by
+       whoever has seen a state past OPEN or a CLOSED from the channel: they
+       are written once, before either. */
     _Atomic ws_client_state state;
     bool clean; /* both Close frames were exchanged; valid when CLOSED */
     uint16_t close_code;

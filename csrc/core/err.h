@@ -4,16 +4,16 @@
 
 /* X(NAME, code, text). Codes are stable: they are logged and counted.
    A new line here also needs its exception in py/raise.c. */
-#define WS_ERR_MAP(X)                                             \
-    X(NOMEM, -1, "out of memory")                                 \
-    X(FULL, -2, "the send channel is full")                       \
-    X(CLOSED, -3, "the client is closed")                         \
+#define WS_ERR_MAP(X)                                              \
+    X(NOMEM, -1, "out of memory")                                  \
+    X(FULL, -2, "the send channel is full")                        \
+    X(CLOSED, -3, "the client is closed")                          \
     X(TOO_BIG, -4, "the message is larger than the whole channel") \
-    X(NOT_FOUND, -5, "there is no such client")                   \
-    X(IN_USE, -6, "the client id is in use")                      \
-    X(HUB_CLOSED, -7, "the hub is closed")                        \
-    X(TIMEOUT, -8, "timed out")                                   \
-    X(SYSTEM, -9, "a system call failed")                         \
+    X(NOT_FOUND, -5, "there is no such client")                    \
+    X(IN_USE, -6, "the client id is in use")                       \
+    X(HUB_CLOSED, -7, "the hub is closed")                         \
+    X(TIMEOUT, -8, "timed out")                                    \
+    X(SYSTEM, -9, "a system call failed")                          \
     X(TOO_MANY, -10, "there are too many clients")
 
 typedef enum ws_err {

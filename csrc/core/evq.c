@@ -27,11 +27,11 @@ struct ws_evq {
     ws_evq_limits limits;
     int fd;
 
-    ws_lock lock;         // guards all below
-    ws_event_node list;   // head of a ring: next is the oldest
+    ws_lock lock;       // guards all below
+    ws_event_node list; // head of a ring: next is the oldest
     bool started;
-    bool signalled;       // fd was written since a take last found nothing
-    bool starved;         // a message was refused
+    bool signalled; // fd was written since a take last found nothing
+    bool starved;   // a message was refused
     uint32_t starved_messages; // what was queued then
     size_t starved_bytes;
     ws_evq_stats stats;
@@ -151,18 +151,25 @@ ws_evq_announce(ws_evq *evq, ws_client *client)
     }
 }
 
-/* A client may hold as much as is still free, and at least one message. */
+/* A client may hold as much as is still free, and at least one message. One
+   that finds no other is taken at any size, or it would wait for ever. */
 static bool
 has_room_locked(const ws_evq *evq, const ws_client *client, size_t size)
 {
     const ws_event_slots *own = &client->events;
-    uint32_t free = evq->limits.max_messages - evq->stats.messages;
-    size_t free_bytes = evq->limits.max_bytes - evq->stats.bytes;
-    if (free == 0 || size > free_bytes) {
+    const ws_evq_limits *max = &evq->limits;
+    const ws_evq_stats *now = &evq->stats;
+    if (now->messages == 0) {
+        return true;
+    }
+    // What was put back may stand above the limits.
+    if (now->messages >= max->max_messages || now->bytes > max->max_bytes ||
+        size > max->max_bytes - now->bytes) {
         return false;
     }
     return own->messages == 0 ||
-           (own->messages < free && own->bytes + size <= free_bytes);
+           (own->messages < max->max_messages - now->messages &&
+            own->bytes + size <= max->max_bytes - now->bytes);
 }
 
 static void
@@ -390,8 +397,10 @@ ws_evq_put_back(ws_evq *evq, ws_event *event)
         if (notice == NULL) {
             return false;
         }
-        *notice = (ws_notice){{NULL, NULL, WS_EVENT_NOTICE}, client,
-                              event->token, event->result};
+        *notice = (ws_notice){{NULL, NULL, WS_EVENT_NOTICE},
+                              client,
+                              event->token,
+                              event->result};
         node = &notice->node;
     }
     ws_lock_acquire(&evq->lock);

@@ -4,15 +4,16 @@
  * One queue a hub, filled by the pump and emptied by one drainer, with a
  * descriptor that is readable while something waits. Messages are bounded by
  * number and by bytes, and shared out: a client may hold as much as is still
- * free, so that one who floods never takes the last place. Connected and
- * Disconnected use slots that live in the client: they need no memory and are
- * never lost, and a pair that nobody took vanishes together.
+ * free, so that one who floods never takes the last place. A message larger
+ * than all the bytes there are is queued when it is the only one. Connected
+ * and Disconnected use slots that live in the client: they need no memory and
+ * are never lost, and a pair that nobody took vanishes together.
  *
  * Until the first ws_evq_start nothing is stored and messages are counted as
  * dropped: a program that only pushes needs no drainer.
  *
- * Threads: message, disconnected and notice: the pump (any pump).
- *          start, announce, take, put_back, stats and fd: any.
+ * Threads: message, disconnected and count_dropped: the pump (any pump).
+ *          start, takes, announce, notice, take, put_back, stats and fd: any.
  * Owns:    the messages, and a reference to the client of each event.
  * Locks:   its own, a leaf; no system call is made under it.
  */
@@ -78,7 +79,7 @@ typedef struct ws_event {
 
 typedef struct ws_evq_limits {
     uint32_t max_messages; /* 0: never store a message */
-    size_t max_bytes;      /* payload bytes, summed */
+    size_t max_bytes;      /* payload bytes, summed, of more than one */
 } ws_evq_limits;
 
 typedef struct ws_evq_stats {
@@ -130,8 +131,9 @@ void ws_evq_notice(ws_evq *evq, ws_notice *notice, ws_err result);
    refused before and should be asked again: wake the pumps. */
 bool ws_evq_take(ws_evq *evq, ws_event *out, bool *room);
 
-/* Puts an event just taken back to the front: for a drainer who could not
-   make use of it. Returns false where that needs memory and there is none. */
+/* Puts an event just taken back to the front, and empties it: for a drainer
+   who could not make use of it. There is always room for it. False, and the
+   event as it was, where that needs memory and there is none. */
 WS_MUST_CHECK bool ws_evq_put_back(ws_evq *evq, ws_event *event);
 
 /* Releases what is in a taken event. */

@@ -75,7 +75,7 @@ ring(ringer *r)
 }
 
 static ws_err
-try_one(ws_client *client, ws_msg *msg, ws_err refusal, ringer *r)
+push_one(ws_client *client, ws_msg *msg, ws_err refusal, ringer *r)
 {
     if (msg == NULL) {
         return ws_chan_refuse(&client->chan, refusal);
@@ -85,6 +85,15 @@ try_one(ws_client *client, ws_msg *msg, ws_err refusal, ringer *r)
         r->wake = client->wake;
     }
     return ws_client_send_chained(client, msg, &r->chain);
+}
+
+static void
+try_one(ws_client *client, ws_msg *msg, ws_err refusal,
+        const ws_exclude *exclude, ringer *r, ws_report *report)
+{
+    if (!is_excluded(exclude, client)) {
+        note(report, client, push_one(client, msg, refusal, r));
+    }
 }
 
 /* `msg` NULL: counts `refusal` instead. */
@@ -99,9 +108,7 @@ fan_out(ws_hub *hub, ws_target target, ws_msg *msg, ws_err refusal,
     while ((n = ws_hub_walk_next(hub, &walk, some)) > 0) {
         ringer r = {NULL, {NULL, NULL}};
         for (size_t i = 0; i < n; i++) {
-            if (!is_excluded(exclude, some[i])) {
-                note(report, some[i], try_one(some[i], msg, refusal, &r));
-            }
+            try_one(some[i], msg, refusal, exclude, &r, report);
         }
         ring(&r); // chunk by chunk: the pump writes while we go on
         for (size_t i = 0; i < n; i++) {

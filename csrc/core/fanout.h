@@ -22,7 +22,7 @@ typedef struct ws_report {
     size_t queued;
     size_t closed;    /* began closing while the call was under way */
     size_t failed;    /* refused for another reason: no memory, too large */
-    ws_client **full; /* the clients whose channel was full, a reference each */
+    ws_client **full; /* whose channel was full, a reference each */
     size_t full_count;
     size_t full_cap;
 } ws_report;

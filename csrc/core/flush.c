@@ -97,8 +97,8 @@ ws_flush_hub(ws_hub *hub, ws_flush **out)
 {
     ws_client **clients = NULL;
     size_t count = 0;
-    ws_err err = ws_hub_list(hub, (ws_target){.kind = WS_TO_PRESENT}, &clients,
-                             &count);
+    ws_err err =
+        ws_hub_list(hub, (ws_target){.kind = WS_TO_PRESENT}, &clients, &count);
     if (err == WS_OK) {
         err = flush_new(clients, count, out);
         ws_free(clients);

@@ -8,9 +8,11 @@
  * copies of descriptors.
  *
  * Threads: any. child hooks run in the child before fork returns there and
- *          may only make async-signal-safe calls.
+ *          may only make async-signal-safe calls. The child starts with an
+ *          empty list: what was on it is the parent's.
  * Owns:    nothing; hooks are the callers'.
- * Locks:   one for the list of hooks, held during the whole of a fork.
+ * Locks:   one for the list of hooks, held during the whole of a fork: no hook
+ *          may add or remove one, nor wait for a thread that does.
  */
 #ifndef WS_CORE_FORK_H
 #define WS_CORE_FORK_H
@@ -20,7 +22,7 @@
 #include "err.h"
 
 typedef struct ws_fork_hook ws_fork_hook;
-struct ws_fork_hook {
+struct ws_fork_hook { /* called the newest first, each time */
     ws_fork_hook *next;
     void (*prepare)(void *arg); /* in the parent, before */
     void (*parent)(void *arg);  /* in the parent, after */
@@ -28,7 +30,8 @@ struct ws_fork_hook {
     void *arg;
 };
 
-/* How many forks lie between the process's first one and now. */
+/* How many forks lie between the process that called ws_fork_init first and
+   this one. */
 uint32_t ws_fork_generation(void);
 
 /* Installs the handlers of this file, once a process. NOMEM. */

@@ -12,6 +12,8 @@ typedef struct member {
 } member;
 
 struct ws_group_chunk {
+    ws_group_chunk *next; // of those with room
+    uint32_t number;
     uint32_t cap;
     uint32_t used;
     uint32_t free; // the first free slot; cap: none
@@ -38,16 +40,16 @@ add_chunk(ws_group *group)
         }
         group->chunks = grown;
     }
-    ws_group_chunk *chunk =
-        ws_malloc(sizeof *chunk + cap * sizeof(member));
+    ws_group_chunk *chunk = ws_malloc(sizeof *chunk + cap * sizeof(member));
     if (chunk == NULL) {
         return WS_ERR_NOMEM;
     }
-    *chunk = (ws_group_chunk){.cap = cap};
+    *chunk = (ws_group_chunk){.number = count, .cap = cap};
     for (uint32_t i = 0; i < cap; i++) {
         chunk->members[i] = (member){NULL, i + 1};
     }
     group->chunks[group->chunk_count++] = chunk;
+    group->with_room = chunk; // there was none
     return WS_OK;
 }
 
@@ -65,25 +67,22 @@ ws_err
 ws_group_add(ws_group *group, ws_client *client, uint64_t since,
              ws_group_place *place)
 {
-    while (group->first_room < group->chunk_count &&
-           group->chunks[group->first_room]->used ==
-               group->chunks[group->first_room]->cap) {
-        group->first_room++;
-    }
-    if (group->first_room == group->chunk_count &&
-        add_chunk(group) != WS_OK) {
+    if (group->with_room == NULL && add_chunk(group) != WS_OK) {
         if (group->size == 0) {
             free_chunks(group); // an array without a chunk in it
         }
         return WS_ERR_NOMEM;
     }
-    ws_group_chunk *chunk = group->chunks[group->first_room];
-    *place = (ws_group_place){group->first_room, chunk->free};
+    ws_group_chunk *chunk = group->with_room;
+    *place = (ws_group_place){chunk->number, chunk->free};
     member *slot = &chunk->members[chunk->free];
     chunk->free = (uint32_t)slot->since;
     *slot = (member){client, since};
     chunk->used++;
     group->size++;
+    if (chunk->used == chunk->cap) {
+        group->with_room = chunk->next;
+    }
     return WS_OK;
 }
 
@@ -94,13 +93,14 @@ ws_group_remove(ws_group *group, ws_group_place place)
     member *slot = &chunk->members[place.slot];
     assert(slot->client != NULL);
 
+    if (chunk->used == chunk->cap) {
+        chunk->next = group->with_room;
+        group->with_room = chunk;
+    }
     *slot = (member){NULL, chunk->free};
     chunk->free = place.slot;
     chunk->used--;
     group->size--;
-    if (place.chunk < group->first_room) {
-        group->first_room = place.chunk;
-    }
     if (group->size == 0) {
         free_chunks(group);
     }

@@ -28,8 +28,8 @@ typedef struct ws_group_chunk ws_group_chunk;
 typedef struct ws_group {
     ws_group_chunk **chunks;
     uint32_t chunk_count;
-    uint32_t first_room; /* no chunk before this one has room */
-    size_t size;         /* members */
+    ws_group_chunk *with_room; /* linked; a full chunk is not among them */
+    size_t size;               /* members */
 } ws_group;
 
 /* Where a member stands, for taking it out again. */

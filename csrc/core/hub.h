@@ -37,8 +37,8 @@ ws_hub *ws_hub_ref(ws_hub *hub);
 void ws_hub_unref(ws_hub *hub); /* NULL does nothing */
 
 const ws_chan_limits *ws_hub_send_limits(const ws_hub *hub);
-ws_wake *ws_hub_wake(const ws_hub *hub); /* borrowed */
-ws_evq *ws_hub_events(const ws_hub *hub); /* borrowed */
+ws_wake *ws_hub_wake(const ws_hub *hub);        /* borrowed */
+ws_evq *ws_hub_events(const ws_hub *hub);       /* borrowed */
 ws_pump_counters *ws_hub_counters(ws_hub *hub); /* borrowed */
 
 /* The pump: makes a new client known. HUB_CLOSED, IN_USE (the id), TOO_MANY,
@@ -104,7 +104,8 @@ ws_walk ws_hub_walk(ws_hub *hub, ws_target target);
 size_t ws_hub_walk_next(ws_hub *hub, ws_walk *walk, ws_client **out);
 
 /* A snapshot: a reference to each member, in an array to be freed with
-   ws_free. NOMEM: nothing is held. */
+   ws_free. NOMEM: nothing is held. Not for the pump: in a large hub it sleeps
+   for moments, to let others in. */
 WS_MUST_CHECK ws_err ws_hub_list(ws_hub *hub, ws_target target,
                                  ws_client ***out, size_t *count);
 
@@ -132,7 +133,8 @@ void ws_hub_start_events(ws_hub *hub);
    those that it paused. */
 bool ws_hub_take_event(ws_hub *hub, ws_event *out);
 
-/* Exact totals: those of the living and of the gone. */
+/* Exact totals: those of the living and of the gone. Not for the pump, as
+   ws_hub_list. */
 ws_hub_stats ws_hub_get_stats(ws_hub *hub);
 
 /* In a forked child: closes this process's copies of the descriptors; nothing

@@ -1,8 +1,9 @@
 /*
- * lock.h - a mutex and a condition whose misuse aborts, and the clock.
+ * lock.h - a mutex and a condition whose errors abort, and the clock.
  *
  * Lock and unlock can fail only through a bug of ours, so they return
- * nothing and the check stays in release builds.
+ * nothing and the check stays in release builds. What POSIX leaves undefined
+ * (locking twice, unlocking another's) is for ThreadSanitizer to find.
  */
 #ifndef WS_CORE_LOCK_H
 #define WS_CORE_LOCK_H

@@ -16,15 +16,15 @@
 /* What pumps count; each written by one thread at a time, read by any. All
    accesses are relaxed: these are counters, nothing is ordered by them. */
 typedef struct ws_pump_counters {
-    atomic_ullong accepted_connections; /* sockets taken from listeners */
-    atomic_ullong refused_handshakes;   /* answered, but not with a 101 */
-    atomic_ullong failed_handshakes;    /* cut or gone before an answer */
-    atomic_ullong served_pages;         /* plain HTTP answers */
-    atomic_ullong turns;                /* of the pump's loop */
-    atomic_ullong writes;               /* send calls with data in them */
-    atomic_ullong short_writes;         /* of those, not taken whole */
-    atomic_ullong pings, pongs;         /* sent; received */
-    atomic_ullong timeouts;             /* clients cut by a deadline */
+    atomic_ullong accepted_connections;     /* sockets taken from listeners */
+    atomic_ullong refused_handshakes;       /* answered, but not with a 101 */
+    atomic_ullong failed_handshakes;        /* cut or gone before an answer */
+    atomic_ullong served_pages;             /* plain HTTP answers */
+    atomic_ullong turns;                    /* of the pump's loop */
+    atomic_ullong writes;                   /* send calls with data in them */
+    atomic_ullong short_writes;             /* of those, not taken whole */
+    atomic_ullong pings, pongs;             /* sent; received */
+    atomic_ullong timeouts;                 /* clients cut by a deadline */
     atomic_ullong received, received_bytes; /* whole messages, payload */
 } ws_pump_counters;
 

@@ -120,9 +120,8 @@ ws_table_get(const ws_table *table, const char *key, size_t key_size)
 {
     uint64_t hash = ws_hash(table->key, key, key_size);
     ws_table_node *node = *chain_of(table, hash);
-    while (node != NULL &&
-           (node->hash != hash || node->key_size != key_size ||
-            memcmp(node->key, key, key_size) != 0)) {
+    while (node != NULL && (node->hash != hash || node->key_size != key_size ||
+                            memcmp(node->key, key, key_size) != 0)) {
         node = node->next;
     }
     return node;

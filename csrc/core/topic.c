@@ -24,8 +24,8 @@ named_new(ws_text name)
 }
 
 ws_err
-ws_named_join(ws_table *table, ws_text name, ws_client *client,
-              uint64_t since, ws_named **named, ws_group_place *place)
+ws_named_join(ws_table *table, ws_text name, ws_client *client, uint64_t since,
+              ws_named **named, ws_group_place *place)
 {
     ws_named *found = ws_named_get(table, name);
     bool is_new = found == NULL;

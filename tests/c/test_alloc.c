@@ -1,0 +1,88 @@
+#include "core/alloc.h"
+
+#include "check.h"
+
+static void
+the_chosen_allocation_fails_and_only_that(void)
+{
+    for (long n = 0; n < 4; n++) {
+        ws_alloc_fail_at(n);
+        for (long i = 0; i < 4; i++) {
+            void *block = i % 2 == 0 ? ws_malloc(8) : ws_calloc(2, 4);
+            CHECK_EQ(block == NULL, i == n);
+            ws_free(block);
+        }
+    }
+    ws_alloc_fail_at(0);
+    ws_alloc_fail_at(-1);
+    void *block = ws_malloc(1);
+    CHECK(block != NULL);
+    ws_free(block);
+    CHECK_EQ(ws_alloc_live(), 0);
+}
+
+static void
+a_failed_realloc_keeps_the_block(void)
+{
+    char *block = ws_realloc(NULL, 4);
+    CHECK(block != NULL);
+    memcpy(block, "abc", 4);
+    ws_alloc_fail_at(0);
+    CHECK(ws_realloc(block, 1000) == NULL);
+    CHECK_STR_EQ(block, "abc");
+    block = ws_realloc(block, 1000);
+    CHECK(block != NULL);
+    CHECK_STR_EQ(block, "abc");
+    CHECK_EQ(ws_alloc_live(), 1);
+    ws_free(block);
+    CHECK_EQ(ws_alloc_live(), 0);
+}
+
+static void
+live_counts_each_block_once(void)
+{
+    void *blocks[] = {ws_malloc(1), ws_calloc(1, 1), ws_realloc(NULL, 1),
+                      ws_strndup("", 0)};
+    CHECK_EQ(ws_alloc_live(), 4);
+    for (size_t i = 0; i < 4; i++) {
+        ws_free(blocks[i]);
+    }
+    ws_free(NULL);
+    CHECK_EQ(ws_alloc_live(), 0);
+}
+
+static void
+strndup_copies_exactly_and_terminates(void)
+{
+    static const struct {
+        const char *what;
+        const char *text;
+        size_t size;
+    } cases[] = {
+        {"a part", "abcdef", 3},
+        {"a NUL inside", "a\0b", 3},
+        {"nothing", "", 0},
+        {"nothing at all", NULL, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *copy = ws_strndup(cases[i].text, cases[i].size);
+        CHECK(copy != NULL);
+        CHECK_EQ(copy[cases[i].size], 0);
+        if (cases[i].size > 0) {
+            CHECK_MEM_EQ(copy, cases[i].text, cases[i].size);
+        }
+        ws_free(copy);
+    }
+    ws_alloc_fail_at(0);
+    CHECK(ws_strndup("abc", 3) == NULL);
+    CHECK_EQ(ws_alloc_live(), 0);
+}
+
+static const ws_test tests[] = {
+    TEST(the_chosen_allocation_fails_and_only_that),
+    TEST(a_failed_realloc_keeps_the_block),
+    TEST(live_counts_each_block_once),
+    TEST(strndup_copies_exactly_and_terminates),
+};
+
+TEST_MAIN(tests)
