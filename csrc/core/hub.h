@@ -133,6 +133,10 @@ void ws_hub_start_events(ws_hub *hub);
    those that it paused. */
 bool ws_hub_take_event(ws_hub *hub, ws_event *out);
 
+/* The pump: whether room has appeared for messages that were refused, since it
+   last asked. */
+bool ws_hub_take_room(ws_hub *hub);
+
 /* Exact totals: those of the living and of the gone. Not for the pump, as
    ws_hub_list. */
 ws_hub_stats ws_hub_get_stats(ws_hub *hub);

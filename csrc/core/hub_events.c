@@ -1,0 +1,83 @@
+#include "alloc.h"
+#include "hub_inside.h"
+
+typedef struct notify_waiter {
+    ws_waiter waiter;
+    ws_hub *hub; // a reference
+    ws_notice *notice;
+} notify_waiter;
+
+static void
+fire_notice(ws_waiter *waiter, ws_err result)
+{
+    notify_waiter *notify = (notify_waiter *)waiter;
+    ws_evq_notice(notify->hub->events, notify->notice, result);
+    ws_hub_unref(notify->hub);
+    ws_free(notify);
+}
+
+ws_err
+ws_hub_notify(ws_client *client, ws_wait_kind kind, uint64_t token)
+{
+    notify_waiter *notify = ws_calloc(1, sizeof *notify);
+    ws_notice *notice = ws_notice_new(client, token);
+    if (notify == NULL || notice == NULL) {
+        ws_free(notify);
+        if (notice != NULL) {
+            ws_notice_free(notice);
+        }
+        return WS_ERR_NOMEM;
+    }
+    notify->waiter = (ws_waiter){.kind = kind, .fire = fire_notice};
+    notify->hub = ws_hub_ref(client->hub);
+    notify->notice = notice;
+    ws_err err = ws_chan_wait(&client->chan, &notify->waiter);
+    if (err != WS_ERR_TIMEOUT) {
+        fire_notice(&notify->waiter, err);
+    }
+    return WS_OK;
+}
+
+void
+ws_hub_start_events(ws_hub *hub)
+{
+    if (!ws_evq_start(hub->events)) {
+        return;
+    }
+    ws_walk walk = ws_hub_walk(hub, (ws_target){.kind = WS_TO_ALL});
+    ws_client *some[WS_GROUP_CHUNK];
+    size_t n = 0;
+    while ((n = ws_hub_walk_next(hub, &walk, some)) > 0) {
+        for (size_t i = 0; i < n; i++) {
+            ws_evq_announce(hub->events, some[i]);
+            ws_client_unref(some[i]);
+        }
+    }
+}
+
+bool
+ws_hub_take_event(ws_hub *hub, ws_event *out)
+{
+    bool room = false;
+    bool found = ws_evq_take(hub->events, out, &room);
+    if (room) {
+        atomic_store(&hub->room, true);
+        ws_wake_ring(hub->wake);
+    }
+    return found;
+}
+
+bool
+ws_hub_take_room(ws_hub *hub)
+{
+    return atomic_exchange(&hub->room, false);
+}
+
+void
+ws_hub_drop_events(ws_hub *hub)
+{
+    ws_event event;
+    while (ws_hub_take_event(hub, &event)) {
+        ws_event_release(&event);
+    }
+}
