@@ -12,14 +12,15 @@
 #include "proto/close_code.h"
 #include "pump_inside.h"
 
-/* How long to wait for a peer's FIN where nothing else says so. */
+/* How long a client may leave an answer unread; and how long to wait for its
+   FIN where nothing else says so. */
 #define LINGER_NS (10 * WS_NS_PER_S)
 
 static void
 set_deadline(ws_conn *conn, uint64_t after_ns)
 {
     ws_timer_set(conn->pump->wheel, &conn->timer,
-                 conn->pump->now_ns + after_ns);
+                 ws_pump_now(conn->pump) + after_ns);
 }
 
 static void
@@ -60,8 +61,7 @@ end_client(ws_conn *conn)
     }
     const char *why = conn->doom == NULL ? "" : conn->doom;
     client->conn = NULL;
-    ws_hub_end_client(client, WS_CLOSE_ABNORMAL,
-                      (ws_text){why, strlen(why)},
+    ws_hub_end_client(client, WS_CLOSE_ABNORMAL, (ws_text){why, strlen(why)},
                       conn->close_sent && conn->close_received);
     conn->client = NULL;
     ws_client_unref(client);
@@ -120,10 +120,10 @@ ws_conn_reap(ws_conn *conn)
 
 /* Options that need the socket, where they apply; none is vital. */
 static void
-tune(const ws_conn *conn, int fd, const ws_addr *peer)
+tune(const ws_conn *conn, int fd)
 {
     const ws_pump_config *config = &conn->pump->settings->config;
-    if (peer->family == AF_UNIX || config->ping_interval_ns == 0 ||
+    if (conn->is_unix || config->ping_interval_ns == 0 ||
         config->ping_timeout_ns == 0) {
         return;
     }
@@ -150,12 +150,13 @@ ws_conn_accept(ws_pump *pump, ws_port *port, int fd, const ws_addr *peer)
     }
     conn->pump = pump;
     conn->peer = text;
+    conn->is_unix = peer->family == AF_UNIX;
     conn->timer.kind = WS_TIMER_CONN;
     (void)atomic_fetch_add(&port->refs, 1);
     conn->port = port;
     link_conn(conn);
     ws_count(&pump->counters->accepted_connections, 1);
-    tune(conn, fd, peer);
+    tune(conn, fd);
     if (config->open_timeout_ns > 0) {
         set_deadline(conn, config->open_timeout_ns);
     }
@@ -169,6 +170,14 @@ ws_conn_accept(ws_pump *pump, ws_port *port, int fd, const ws_addr *peer)
 }
 
 void
+ws_conn_begin_answer(ws_conn *conn)
+{
+    conn->phase = WS_CONN_ANSWERING;
+    conn->alive_ns = ws_pump_now(conn->pump);
+    set_deadline(conn, LINGER_NS);
+}
+
+void
 ws_conn_opened(ws_conn *conn)
 {
     const ws_pump_config *config = &conn->pump->settings->config;
@@ -176,6 +185,16 @@ ws_conn_opened(ws_conn *conn)
     if (config->ping_interval_ns > 0) {
         set_deadline(conn, config->ping_interval_ns);
     }
+}
+
+void
+ws_conn_close_client(ws_client *client, uint16_t code, ws_text reason)
+{
+    ws_err err = ws_hub_close_client(client, code, reason);
+    if (err == WS_ERR_NOMEM) {
+        err = ws_hub_close_client(client, code, (ws_text){NULL, 0});
+    }
+    (void)err; // closing already
 }
 
 void
@@ -199,6 +218,9 @@ void
 ws_conn_linger(ws_conn *conn)
 {
     const ws_pump_config *config = &conn->pump->settings->config;
+    if (conn->phase == WS_CONN_ANSWERING) {
+        (void)lws_rx_flow_control(conn->wsi, 1);
+    }
     conn->phase = WS_CONN_LINGERING;
     (void)shutdown(lws_get_socket_fd(conn->wsi), SHUT_WR);
     if (!conn->closing || config->close_timeout_ns == 0) {
@@ -220,30 +242,48 @@ ws_conn_serve(ws_conn *conn)
     ws_outbox_write(conn);
 }
 
+/* Whether the client has given no sign for so long; if not, the timer is set
+   for when that will be. */
+static bool
+is_silent(ws_conn *conn, uint64_t patience_ns)
+{
+    if (ws_pump_now(conn->pump) - conn->alive_ns >= patience_ns) {
+        return true;
+    }
+    ws_timer_set(conn->pump->wheel, &conn->timer,
+                 conn->alive_ns + patience_ns);
+    return false;
+}
+
+/* Sends a ping, unless the last one is still here. */
+static void
+send_ping(ws_conn *conn)
+{
+    if (!conn->ping_unsent) {
+        conn->ping_ns = ws_now_ns();
+        conn->ping_unsent = ws_outbox_ping(conn, conn->ping_ns);
+    }
+    conn->alive_ns = ws_pump_now(conn->pump);
+    conn->ping_waits =
+        conn->ping_unsent && conn->pump->settings->config.ping_timeout_ns > 0;
+    ws_outbox_write(conn);
+}
+
 /* Sends a ping, or looks for the pong of the last one. */
 static void
 keep_alive(ws_conn *conn)
 {
     const ws_pump_config *config = &conn->pump->settings->config;
-    uint64_t now = conn->pump->now_ns;
 
     if (!conn->ping_waits) {
-        conn->ping_ns = ws_now_ns();
-        conn->ping_waits = config->ping_timeout_ns > 0;
-        conn->ping_unsent = true;
-        conn->alive_ns = now;
-        ws_outbox_ping(conn, conn->ping_ns);
-        ws_outbox_write(conn);
+        send_ping(conn);
         set_deadline(conn, conn->ping_waits ? config->ping_timeout_ns
                                             : config->ping_interval_ns);
     } else if (conn->paused) {
         set_deadline(conn, config->ping_timeout_ns); // we do not listen
-    } else if (now - conn->alive_ns >= config->ping_timeout_ns) {
+    } else if (is_silent(conn, config->ping_timeout_ns)) {
         ws_count(&conn->pump->counters->timeouts, 1);
         ws_conn_doom(conn, "keepalive: no pong in time");
-    } else {
-        ws_timer_set(conn->pump->wheel, &conn->timer,
-                     conn->alive_ns + config->ping_timeout_ns);
     }
 }
 
@@ -253,7 +293,6 @@ ws_conn_expired(ws_conn *conn)
     switch (conn->phase) {
     case WS_CONN_OPENING:
         ws_count(&conn->pump->counters->timeouts, 1);
-        set_deadline(conn, LINGER_NS);
         ws_opening_refuse(conn, 408, "The request took too long.\n", NULL);
         break;
     case WS_CONN_FRAMES:
@@ -265,6 +304,10 @@ ws_conn_expired(ws_conn *conn)
         ws_conn_doom(conn, "the closing took too long");
         break;
     case WS_CONN_ANSWERING:
+        if (conn->closing || is_silent(conn, LINGER_NS)) {
+            ws_conn_doom(conn, "the answer was not read");
+        }
+        break;
     case WS_CONN_LINGERING:
         ws_conn_doom(conn, "the closing took too long");
         break;
@@ -278,8 +321,9 @@ void
 ws_conn_hung_up(ws_conn *conn, bool dead)
 {
     // A FIN may stand behind data for which there is no room yet: it is seen
-    // when reading goes on.
-    if (dead) {
+    // when reading goes on. So it is with a unix socket, whose data outlive
+    // the peer's end.
+    if (dead && !conn->is_unix) {
         ws_conn_doom(conn, "the connection broke");
         ws_conn_reap(conn);
     }
@@ -288,9 +332,13 @@ ws_conn_hung_up(ws_conn *conn, bool dead)
 void
 ws_conn_drain(ws_conn *conn)
 {
+    const ws_pump_config *config = &conn->pump->settings->config;
     if (conn->phase == WS_CONN_OPENING) {
         ws_conn_doom(conn, "the server is going away");
         ws_conn_reap(conn);
+    } else if (conn->phase == WS_CONN_ANSWERING &&
+               config->close_timeout_ns > 0) {
+        ws_conn_begin_closing(conn);
     }
 }
 

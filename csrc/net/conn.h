@@ -63,12 +63,13 @@ typedef struct ws_ctl {
 
 struct ws_conn {
     ws_pump *pump;
-    struct lws *wsi; /* NULL before adoption and once ended */
+    struct lws *wsi;      /* NULL before adoption and once ended */
     ws_conn *prev, *next; /* of all; `next` also of those to be freed */
     ws_port *port;        /* a reference */
     ws_client *client;    /* a reference, from the upgrade on */
     const char *doom;     /* static text: why it must end; NULL: it lives */
     ws_conn_phase phase;
+    bool is_unix; /* its socket */
 
     /* outbox.c */
     ws_ctl ctl;
@@ -90,23 +91,25 @@ struct ws_conn {
     uint16_t echo_code;  /* what the client's Close said */
 
     /* inbox.c */
-    bool paused;        /* no room for events: not reading */
-    bool ready;         /* in_data holds a whole message without a place */
-    bool discard;       /* the message coming in has no taker */
-    bool in_text;       /* it is text */
+    bool paused;  /* no room for events: not reading */
+    bool ready;   /* in_data holds a whole message without a place */
+    bool discard; /* the message coming in has no taker */
+    bool in_text; /* it is text */
     ws_conn *paused_prev, *paused_next;
     ws_frame_decoder decoder;
-    ws_inbound *in;     /* the message so far */
+    ws_inbound *in; /* the message so far */
     size_t in_size, in_cap;
-    uint8_t *carry;     /* bytes read and not decoded when it was paused */
+    uint8_t *carry; /* bytes read and not decoded when it was paused */
     size_t carry_size, carry_offset;
 
     /* deadlines */
-    ws_timer timer;     /* one: what for follows from phase and closing */
-    bool ping_waits;    /* a ping is out, or should be, without its pong */
-    bool ping_unsent;   /* ... and it is not with the kernel yet */
-    uint64_t alive_ns;  /* when the client last gave a sign, while waiting */
-    uint64_t ping_ns;   /* when the ping was made; its payload */
+    ws_timer timer;    /* one: what for follows from phase and closing */
+    bool ping_waits;   /* a ping is without its pong, and the clock runs */
+    bool ping_unsent;  /* a ping is not with the kernel yet */
+    uint64_t alive_ns; /* when the client last gave a sign, while a ping or
+                          an answer waits for one */
+    uint64_t ping_ns;  /* when the ping was made, its payload; 0: it has its
+                          pong, or there is none */
 
     ws_opening *opening;
     ws_crowd_entry *crowd;
@@ -134,8 +137,16 @@ void ws_conn_serve(ws_conn *conn);
 void ws_conn_expired(ws_conn *conn);
 void ws_conn_hung_up(ws_conn *conn, bool dead);
 
+/* An answer that is no 101 goes out; its deadline begins, and begins again
+   with each byte that the client takes. */
+void ws_conn_begin_answer(ws_conn *conn);
+
 /* The handshake is done: keepalive begins. */
 void ws_conn_opened(ws_conn *conn);
+
+/* Starts the closing of a client, unless it is closing already; without the
+   reason where there is no memory for it. */
+void ws_conn_close_client(ws_client *client, uint16_t code, ws_text reason);
 
 /* Begins the close deadline; on the first call for this connection. */
 void ws_conn_begin_closing(ws_conn *conn);
@@ -143,7 +154,7 @@ void ws_conn_begin_closing(ws_conn *conn);
 /* The conversation is over: our FIN, and a while for the peer's. */
 void ws_conn_linger(ws_conn *conn);
 
-/* What the pump has left to do when it stops: no answers, no waiting. */
+/* The pump is going to stop: no more requests, and no long answers. */
 void ws_conn_drain(ws_conn *conn);
 
 /* Frees an ended connection. */
@@ -183,7 +194,8 @@ bool ws_outbox_put(ws_conn *conn, const void *data, size_t size);
 /* Makes a Pong, or keeps the latest where there is no room now. */
 void ws_outbox_pong(ws_conn *conn, const uint8_t *payload, size_t size);
 
-void ws_outbox_ping(ws_conn *conn, uint64_t payload);
+/* Makes a Ping; false: there is no memory, or no more Ping may be sent. */
+bool ws_outbox_ping(ws_conn *conn, uint64_t payload);
 
 void ws_outbox_free(ws_conn *conn);
 

@@ -15,7 +15,7 @@
 typedef struct ws_crowd ws_crowd;
 typedef struct ws_crowd_entry ws_crowd_entry;
 
-ws_crowd *ws_crowd_new(void); /* NULL: no memory */
+ws_crowd *ws_crowd_new(void);        /* NULL: no memory */
 void ws_crowd_free(ws_crowd *crowd); /* must be empty; NULL does nothing */
 
 /* How many clients that address has. */

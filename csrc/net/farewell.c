@@ -5,26 +5,15 @@
 #include "pump_inside.h"
 
 static void
-close_client(ws_client *client, const ws_farewell *f)
-{
-    ws_text reason = {f->reason, f->reason_size};
-    if (ws_hub_close_client(client, f->code, reason) == WS_ERR_NOMEM) {
-        // Without a reason it needs no memory.
-        ws_err err =
-            ws_hub_close_client(client, f->code, (ws_text){NULL, 0});
-        (void)err; // closing already
-    }
-}
-
-static void
 close_clients(ws_hub *hub, const ws_farewell *f)
 {
+    ws_text reason = {f->reason, f->reason_size};
     ws_client *some[WS_GROUP_CHUNK];
     ws_walk walk = ws_hub_walk(hub, (ws_target){.kind = WS_TO_ALL});
     size_t n = 0;
     while ((n = ws_hub_walk_next(hub, &walk, some)) > 0) {
         for (size_t i = 0; i < n; i++) {
-            close_client(some[i], f);
+            ws_conn_close_client(some[i], f->code, reason);
             ws_client_unref(some[i]);
         }
     }

@@ -63,6 +63,7 @@ static void
 resume_reading(ws_conn *conn)
 {
     conn->paused = false;
+    conn->alive_ns = ws_pump_now(conn->pump); // we did not listen until now
     unlink_paused(conn);
     ws_loop_watch_hangup(conn->pump->loop, conn->wsi, false);
     (void)lws_rx_flow_control(conn->wsi, 1);
@@ -77,13 +78,7 @@ ws_inbox_fail(ws_conn *conn, uint16_t code, const char *text)
     conn->failed = true;
     conn->rest_lost = true;
     drop_message(conn);
-    ws_text reason = {text, strlen(text)};
-    if (ws_hub_close_client(conn->client, code, reason) == WS_ERR_NOMEM) {
-        // Without a reason it needs no memory.
-        ws_err err =
-            ws_hub_close_client(conn->client, code, (ws_text){NULL, 0});
-        (void)err; // closing already
-    }
+    ws_conn_close_client(conn->client, code, (ws_text){text, strlen(text)});
     ws_conn_begin_closing(conn);
     ws_outbox_write(conn);
 }
@@ -116,7 +111,7 @@ count_message(ws_conn *conn, size_t size)
     ws_count(&conn->pump->counters->received_bytes, size);
 }
 
-/* Makes room for a piece, and for some of what its frame still brings. */
+/* Makes room for a piece, and for some of what its message still brings. */
 static bool
 reserve(ws_conn *conn, const ws_decode_event *event)
 {
@@ -127,8 +122,9 @@ reserve(ws_conn *conn, const ws_decode_event *event)
     size_t ahead =
         event->frame_left < RESERVE ? (size_t)event->frame_left : RESERVE;
     size_t cap = need + ahead;
-    if (ahead > 0 && cap < 2 * conn->in_cap) {
-        cap = 2 * conn->in_cap;
+    if (!event->last && cap < 2 * conn->in_cap) {
+        size_t most = conn->pump->settings->decode.max_message_size;
+        cap = 2 * conn->in_cap < most ? 2 * conn->in_cap : most;
     }
     ws_inbound *in = conn->in == NULL ? ws_inbound_new(cap)
                                       : ws_inbound_grow(conn->in, cap);
@@ -146,8 +142,8 @@ take_data(ws_conn *conn, const ws_decode_event *event)
 {
     if (event->first) {
         conn->in_text = event->opcode == WS_OPCODE_TEXT;
-        conn->discard = conn->closing ||
-                        !ws_evq_takes(ws_hub_events(conn->pump->hub));
+        conn->discard =
+            conn->closing || !ws_evq_takes(ws_hub_events(conn->pump->hub));
         conn->in_size = 0;
     }
     if (conn->discard || conn->closing) {
@@ -182,7 +178,7 @@ static void
 take_pong(ws_conn *conn, const ws_decode_event *event)
 {
     ws_count(&conn->pump->counters->pongs, 1);
-    if (!conn->ping_waits || event->size != sizeof conn->ping_ns ||
+    if (conn->ping_ns == 0 || event->size != sizeof conn->ping_ns ||
         memcmp(event->data, &conn->ping_ns, event->size) != 0) {
         return; // unsolicited, or late: RFC 6455 5.5.3 allows both
     }
@@ -190,10 +186,11 @@ take_pong(ws_conn *conn, const ws_decode_event *event)
     unsigned shown = rtt_us > UINT32_MAX ? UINT32_MAX : (unsigned)rtt_us;
     atomic_store_explicit(&conn->client->rtt_us, shown == 0 ? 1 : shown,
                           memory_order_relaxed); // a figure to look at
-    conn->ping_waits = false;
-    if (!conn->closing) {
+    conn->ping_ns = 0;
+    if (conn->ping_waits && !conn->closing) {
+        conn->ping_waits = false;
         ws_timer_set(conn->pump->wheel, &conn->timer,
-                     conn->pump->now_ns +
+                     ws_pump_now(conn->pump) +
                          conn->pump->settings->config.ping_interval_ns);
     }
 }
@@ -206,19 +203,10 @@ take_close(ws_conn *conn, const ws_decode_event *event)
     conn->rest_lost = true;
     conn->echo_code = event->code;
     drop_message(conn);
-    ws_text reason = {(const char *)event->data, event->size};
-    if (ws_hub_close_client(conn->client, event->code, reason) ==
-        WS_ERR_NOMEM) {
-        ws_err err = ws_hub_close_client(conn->client, event->code,
-                                         (ws_text){NULL, 0});
-        (void)err; // closing already
-    }
+    ws_conn_close_client(conn->client, event->code,
+                         (ws_text){(const char *)event->data, event->size});
     ws_conn_begin_closing(conn);
-    if (conn->close_sent) {
-        ws_conn_linger(conn);
-    } else {
-        ws_outbox_write(conn);
-    }
+    ws_outbox_write(conn);
 }
 
 /* Lends the decoder a place for a control frame that comes in pieces. */
@@ -303,12 +291,23 @@ keep(ws_conn *conn, const uint8_t *data, size_t size)
 void
 ws_inbox_feed(ws_conn *conn, uint8_t *data, size_t size)
 {
-    conn->alive_ns = conn->pump->now_ns;
+    conn->alive_ns = ws_pump_now(conn->pump);
     if (!conn->paused) {
         decode(conn, &data, &size);
     }
     if (conn->paused) {
         keep(conn, data, size);
+    }
+}
+
+/* The message without a place will not get one. */
+static void
+drop_ready(ws_conn *conn)
+{
+    if (conn->ready) {
+        conn->ready = false;
+        ws_count(&conn->client->received_dropped, 1);
+        drop_message(conn);
     }
 }
 
@@ -320,11 +319,9 @@ ws_inbox_resume(ws_conn *conn)
         if (!deliver(conn)) {
             return false;
         }
-    } else if (conn->ready) {
-        ws_count(&conn->client->received_dropped, 1);
-        drop_message(conn);
+        conn->ready = false;
     }
-    conn->ready = false;
+    drop_ready(conn);
     resume_reading(conn);
 
     if (conn->carry != NULL) {
@@ -348,6 +345,7 @@ ws_inbox_free(ws_conn *conn)
         conn->paused = false;
         unlink_paused(conn);
     }
+    drop_ready(conn);
     drop_message(conn);
     ws_free(conn->carry);
     conn->carry = NULL;

@@ -1,5 +1,7 @@
 #include "message.h"
 
+#include <assert.h>
+
 #include "proto/close_code.h"
 #include "proto/frame_encode.h"
 #include "proto/origin.h"
@@ -9,6 +11,8 @@ ws_msg *
 ws_message_new(ws_message_kind kind, const void *data, size_t size,
                ws_utf8_error *invalid)
 {
+    assert(invalid != NULL || kind != WS_MESSAGE_UNCHECKED);
+
     uint8_t header[WS_FRAME_HEADER_MAX];
     size_t header_size = ws_frame_encode_header(
         header, kind == WS_MESSAGE_BINARY ? WS_OPCODE_BINARY : WS_OPCODE_TEXT,
@@ -30,7 +34,8 @@ ws_message_new(ws_message_kind kind, const void *data, size_t size,
 const char *
 ws_message_close_error(long code, size_t reason_size)
 {
-    if (code < 0 || code > UINT16_MAX || !ws_close_code_valid((uint32_t)code)) {
+    if (code < 0 || code > UINT16_MAX ||
+        !ws_close_code_valid((uint32_t)code)) {
         return "must be 1000 to 1003, 1007 to 1014, or 3000 to 4999";
     }
     if (reason_size > WS_CLOSE_REASON_MAX) {

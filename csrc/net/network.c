@@ -47,7 +47,8 @@ ws_network_parse(const char *text, ws_network *out)
     if (slash == NULL) {
         return NULL;
     }
-    long most = is_ipv4(out) ? 32 : 128;
+    // The notation decides: ::ffff:0:0/96 counts the bits of an IPv6 address.
+    long most = strchr(addr, ':') == NULL ? 32 : 128;
     char *end = NULL;
     long bits = strtol(slash + 1, &end, 10);
     if (!ws_slice_is_digit(slash[1]) || *end != '\0' || bits > most) {
@@ -57,13 +58,27 @@ ws_network_parse(const char *text, ws_network *out)
     return NULL;
 }
 
+/* What stands between the brackets of "[v6]" or "[v6]:port"; else nothing. */
+static ws_slice
+inside_brackets(ws_slice text)
+{
+    ws_slice inside = ws_slice_from(text, 1);
+    inside.size = ws_slice_index(inside, ']');
+    ws_slice rest = ws_slice_from(text, 1 + inside.size);
+    bool closed = rest.size == 1 || (rest.size > 1 && rest.data[1] == ':');
+    bool is_v6 = ws_slice_index(inside, ':') < inside.size;
+    return closed && is_v6 ? inside : (ws_slice){"", 0};
+}
+
 /* The part of "addr", "v4:port" or "[v6]:port" that is the address. */
 static ws_slice
 without_port(ws_slice text)
 {
-    if (text.size > 0 && text.data[0] == '[') {
-        text = ws_slice_from(text, 1);
-        return (ws_slice){text.data, ws_slice_index(text, ']')};
+    if (text.size == 0) {
+        return (ws_slice){"", 0};
+    }
+    if (text.data[0] == '[') {
+        return inside_brackets(text);
     }
     size_t colon = ws_slice_index(text, ':');
     bool one_colon =

@@ -11,7 +11,7 @@
 #include "pump_inside.h"
 
 enum {
-    ANSWER_MAX = 1024,   // our answers, without pages
+    ANSWER_MAX = 1024,    // our answers, without pages
     GENERATED_BYTES = 16, // of randomness in an id of ours
 };
 
@@ -37,7 +37,7 @@ answer(ws_conn *conn, const ws_handshake_answer *what)
 {
     char buf[ANSWER_MAX];
     size_t size = ws_handshake_response(buf, sizeof buf, what);
-    conn->phase = WS_CONN_ANSWERING;
+    ws_conn_begin_answer(conn);
     free_opening(conn);
     if (size == 0 || !ws_outbox_put(conn, buf, size)) {
         ws_conn_doom(conn, "out of memory");
@@ -211,9 +211,14 @@ is_welcome(ws_conn *conn, const applicant *who)
     return true;
 }
 
+/* Takes back what was done for the client, and tells it why. */
 static void
-refuse_join(ws_conn *conn, ws_err err)
+refuse_join(ws_conn *conn, ws_client *client, ws_err err)
 {
+    ws_client_unref(client);
+    ws_outbox_free(conn); // the 101
+    ws_crowd_leave(conn->pump->crowd, conn->crowd);
+    conn->crowd = NULL;
     if (err == WS_ERR_IN_USE) {
         ws_opening_refuse(conn, 409, "The client id is in use.\n", NULL);
     } else if (err == WS_ERR_TOO_MANY) {
@@ -247,18 +252,13 @@ admit(ws_conn *conn, applicant *who)
         ws_client_new(pump->hub, ws_hub_wake(pump->hub), &who->info);
     conn->crowd = ws_crowd_enter(pump->crowd, who->info.remote);
     if (client == NULL || conn->crowd == NULL || !put_switch(conn, who)) {
-        ws_client_unref(client);
-        ws_outbox_free(conn);
-        refuse_join(conn, WS_ERR_NOMEM);
+        refuse_join(conn, client, WS_ERR_NOMEM);
         return;
     }
     client->conn = conn;
     ws_err err = ws_hub_join(pump->hub, client);
     if (err != WS_OK) {
-        client->conn = NULL;
-        ws_client_unref(client);
-        ws_outbox_free(conn); // the 101
-        refuse_join(conn, err);
+        refuse_join(conn, client, err);
         return;
     }
     conn->client = client;
@@ -321,8 +321,7 @@ ws_opening_feed(ws_conn *conn, const uint8_t *data, size_t size)
     memcpy(opening->head + before, data, taken);
     opening->size += taken;
 
-    switch (
-        ws_http_parse(&opening->request, opening->head, opening->size)) {
+    switch (ws_http_parse(&opening->request, opening->head, opening->size)) {
     case WS_HTTP_INCOMPLETE:
         return size; // a full head is never incomplete, so all was taken
     case WS_HTTP_ERROR:

@@ -12,7 +12,7 @@
 #include "pump_inside.h"
 
 enum {
-    BATCH_BYTES = 128 * 1024, // peeked for one system call
+    BATCH_BYTES = 128 * 1024, // of messages, or of a page, in one system call
     TURN_BYTES = 256 * 1024,  // written for one client in a turn
     PACK_MAX = 2048,          // larger frames are sent from where they are
     CTL_FIRST = 128,
@@ -36,6 +36,7 @@ ws_outbox_put(ws_conn *conn, const void *data, size_t size)
 {
     ws_ctl *ctl = &conn->ctl;
     size_t need = ctl->size + size;
+    assert(size > 0);
     if (need > ctl->cap) {
         size_t cap = ctl->cap == 0 ? CTL_FIRST : ctl->cap * 2;
         cap = cap < need ? need : cap;
@@ -56,8 +57,7 @@ put_control(ws_conn *conn, ws_opcode opcode, const uint8_t *payload,
             size_t size)
 {
     uint8_t frame[WS_FRAME_CONTROL_MAX];
-    size_t frame_size =
-        ws_frame_encode_control(frame, opcode, payload, size);
+    size_t frame_size = ws_frame_encode_control(frame, opcode, payload, size);
     return ws_outbox_put(conn, frame, frame_size);
 }
 
@@ -81,14 +81,16 @@ ws_outbox_pong(ws_conn *conn, const uint8_t *payload, size_t size)
     }
 }
 
-void
+bool
 ws_outbox_ping(ws_conn *conn, uint64_t payload)
 {
-    if (!conn->close_queued &&
-        put_control(conn, WS_OPCODE_PING, (const uint8_t *)&payload,
-                    sizeof payload)) {
-        ws_count(&conn->pump->counters->pings, 1);
+    if (conn->close_queued ||
+        !put_control(conn, WS_OPCODE_PING, (const uint8_t *)&payload,
+                     sizeof payload)) {
+        return false;
     }
+    ws_count(&conn->pump->counters->pings, 1);
+    return true;
 }
 
 /* The Close, once nothing else is to be said; true: it is in ctl. */
@@ -105,9 +107,9 @@ put_close(ws_conn *conn)
     if (conn->close_received) {
         size = ws_frame_encode_close(frame, conn->echo_code, NULL, 0);
     } else {
-        size = ws_frame_encode_close(
-            frame, client->close_code,
-            (const uint8_t *)client->close_reason, client->close_reason_size);
+        size = ws_frame_encode_close(frame, client->close_code,
+                                     (const uint8_t *)client->close_reason,
+                                     client->close_reason_size);
     }
     if (size == 0) { // a code that is not for the wire, 1006 for one
         size = ws_frame_encode_close(frame, WS_CLOSE_NO_STATUS, NULL, 0);
@@ -124,8 +126,7 @@ put_close(ws_conn *conn)
 static void
 put_waiting_pong(ws_conn *conn)
 {
-    if (conn->pong_due && !conn->close_queued &&
-        conn->ctl.size < CTL_KEEP &&
+    if (conn->pong_due && !conn->close_queued && conn->ctl.size < CTL_KEEP &&
         put_control(conn, WS_OPCODE_PONG, conn->pong, conn->pong_size)) {
         conn->pong_due = false;
         ws_free(conn->pong);
@@ -140,6 +141,12 @@ add_iov(batch *b, const void *data, size_t size)
     b->size += size;
 }
 
+static size_t
+at_most(size_t size, size_t most)
+{
+    return size < most ? size : most;
+}
+
 /* Gathers frames: small neighbours side by side in the scratch buffer. */
 static void
 add_frames(ws_pump *pump, batch *b)
@@ -151,6 +158,7 @@ add_frames(ws_pump *pump, batch *b)
         size_t skip = i == 0 ? b->offset : 0;
         const uint8_t *data = ws_msg_frame(b->msgs[i]) + skip;
         size_t size = ws_msg_frame_size(b->msgs[i]) - skip;
+        size = at_most(size, BATCH_BYTES); // nothing stands behind a larger
         if (b->msg_count > 1 && size <= PACK_MAX &&
             used + size <= WS_PUMP_SCRATCH) {
             memcpy(pump->scratch + used, data, size);
@@ -193,7 +201,8 @@ gather(ws_conn *conn, batch *b)
         add_iov(b, conn->ctl.data + conn->ctl.offset, b->ctl_size);
     }
     if (conn->page != NULL && conn->page_offset < conn->page->body_size) {
-        b->page_size = conn->page->body_size - conn->page_offset;
+        b->page_size =
+            at_most(conn->page->body_size - conn->page_offset, BATCH_BYTES);
         add_iov(b, conn->page->body + conn->page_offset, b->page_size);
     }
     add_frames(conn->pump, b);
@@ -219,11 +228,11 @@ ctl_written(ws_conn *conn, size_t size)
 static void
 account(ws_conn *conn, batch *b, size_t taken)
 {
-    size_t ctl = taken < b->ctl_size ? taken : b->ctl_size;
+    size_t ctl = at_most(taken, b->ctl_size);
     ctl_written(conn, ctl);
     taken -= ctl;
 
-    size_t page = taken < b->page_size ? taken : b->page_size;
+    size_t page = at_most(taken, b->page_size);
     conn->page_offset += page;
     taken -= page;
 
@@ -263,10 +272,24 @@ send_batch(ws_conn *conn, batch *b)
 static void
 block(ws_conn *conn)
 {
-    ws_count(&conn->pump->counters->short_writes, 1);
     conn->blocked = true;
+    if (conn->phase == WS_CONN_ANSWERING) {
+        // At a FIN lws would close; it stays unread until all is written.
+        (void)lws_rx_flow_control(conn->wsi, 0);
+    }
     if (lws_callback_on_writable(conn->wsi) < 0) {
         ws_conn_doom(conn, "out of memory");
+    }
+}
+
+/* Goes on in the next turn: others first. */
+static void
+yield(ws_conn *conn)
+{
+    if (conn->client != NULL) {
+        ws_client_kick(conn->client);
+    } else {
+        block(conn);
     }
 }
 
@@ -283,7 +306,7 @@ is_over(const ws_conn *conn)
            (conn->close_received || conn->failed);
 }
 
-/* After a write: what the bytes that went out have changed. */
+/* What the bytes that went out, or the client, have changed. */
 static void
 settle(ws_conn *conn)
 {
@@ -303,12 +326,13 @@ ws_outbox_write(ws_conn *conn)
 
     while (!conn->blocked && conn->doom == NULL && conn->wsi != NULL &&
            conn->phase != WS_CONN_LINGERING) {
-        if (written >= TURN_BYTES && conn->client != NULL) {
-            ws_client_kick(conn->client); // others first
+        if (written >= TURN_BYTES) {
+            yield(conn);
             break;
         }
         gather(conn, &b);
         if (b.size == 0) {
+            settle(conn);
             break;
         }
         ssize_t taken = send_batch(conn, &b);
@@ -319,12 +343,14 @@ ws_outbox_write(ws_conn *conn)
         account(conn, &b, (size_t)taken);
         written += (size_t)taken;
         if ((size_t)taken < b.size) {
+            ws_count(&conn->pump->counters->short_writes, 1);
             block(conn);
         }
         settle(conn);
     }
-    if (written > 0 && conn->ping_unsent) {
-        conn->alive_ns = conn->pump->now_ns;
+    if (written > 0 &&
+        (conn->ping_unsent || conn->phase == WS_CONN_ANSWERING)) {
+        conn->alive_ns = ws_pump_now(conn->pump);
     }
 }
 

@@ -104,8 +104,7 @@ ws_pages_put(ws_pages *pages, const char *path, size_t path_size,
              const char *type, size_t type_size, const void *body,
              size_t body_size)
 {
-    entry *page =
-        entry_new(path, path_size, type, type_size, body, body_size);
+    entry *page = entry_new(path, path_size, type, type_size, body, body_size);
     if (page == NULL) {
         return WS_ERR_NOMEM;
     }

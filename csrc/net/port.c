@@ -78,8 +78,8 @@ run_listen(ws_task *task, void *arg)
     };
     ws_err err = WS_ERR_HUB_CLOSED;
     if (!pump->draining) {
-        err = ws_listener_start(port->listener, pump->loop, pump->wheel,
-                                &hooks);
+        err =
+            ws_listener_start(port->listener, pump->loop, pump->wheel, &hooks);
     }
     if (err == WS_OK) {
         port->pump = pump;

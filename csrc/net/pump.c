@@ -47,8 +47,8 @@ on_timer(void *user, ws_timer *timer)
     if (timer->kind == WS_TIMER_LISTENER) {
         ws_listener_timer(timer);
     } else {
-        ws_conn_expired((ws_conn *)(void *)((char *)timer -
-                                            offsetof(ws_conn, timer)));
+        ws_conn_expired(
+            (ws_conn *)(void *)((char *)timer - offsetof(ws_conn, timer)));
     }
 }
 
@@ -115,7 +115,9 @@ answer_doorbell(ws_pump *pump)
     ws_wake_take(ws_hub_wake(pump->hub), &chain, &tasks);
     run_tasks(pump, tasks);
     serve_dirty(&chain);
-    resume_paused(pump);
+    if (ws_hub_take_room(pump->hub)) {
+        resume_paused(pump);
+    }
 }
 
 static int
@@ -128,9 +130,10 @@ time_to_sleep(const ws_pump *pump)
 static void
 turn(ws_pump *pump)
 {
+    pump->now_ns = 0;
     (void)ws_loop_turn(pump->loop, time_to_sleep(pump));
-    pump->now_ns = ws_now_ns();
-    (void)ws_timer_wheel_expire(pump->wheel, pump->now_ns, on_timer, NULL);
+    (void)ws_timer_wheel_expire(pump->wheel, ws_pump_now(pump), on_timer,
+                                NULL);
     if (pump->rung) {
         answer_doorbell(pump);
     }
@@ -167,9 +170,7 @@ run(void *arg)
 {
     ws_pump *pump = arg;
     ws_loop_enter(pump->loop);
-    pump->now_ns = ws_now_ns();
-    while (!pump->stopping &&
-           !(pump->draining && pump->conn_count == 0)) {
+    while (!pump->stopping && !(pump->draining && pump->conn_count == 0)) {
         turn(pump);
     }
     while (pump->ports != NULL) {
@@ -237,14 +238,27 @@ make_loop(ws_pump *pump)
     return err;
 }
 
+/* All that others may send; not those that a fault of the thread's own raises,
+   or whoever reports crashes would not hear of it. */
+static void
+fill_asynchronous(sigset_t *set)
+{
+    static const int own[] = {SIGSEGV, SIGBUS,  SIGFPE, SIGILL,
+                              SIGABRT, SIGTRAP, SIGSYS};
+    (void)sigfillset(set);
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        (void)sigdelset(set, own[i]);
+    }
+}
+
 /* Its thread takes no signal of the process. */
 static ws_err
 start_thread(ws_pump *pump)
 {
-    sigset_t all;
+    sigset_t asynchronous;
     sigset_t before;
-    (void)sigfillset(&all);
-    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0) {
+    fill_asynchronous(&asynchronous);
+    if (pthread_sigmask(SIG_BLOCK, &asynchronous, &before) != 0) {
         return WS_ERR_SYSTEM;
     }
     int rc = pthread_create(&pump->thread, NULL, run, pump);
@@ -309,8 +323,7 @@ ws_pump_new(ws_hub *hub, ws_pages *pages, const ws_pump_config *config,
     pump->wheel = ws_timer_wheel_new(ws_now_ns());
     pump->crowd = ws_crowd_new();
     ws_err err = WS_ERR_NOMEM;
-    if (pump->settings != NULL && pump->wheel != NULL &&
-        pump->crowd != NULL) {
+    if (pump->settings != NULL && pump->wheel != NULL && pump->crowd != NULL) {
         err = ws_fork_init();
     }
     if (err == WS_OK) {

@@ -35,8 +35,8 @@ typedef struct ws_pump_config {
     size_t max_clients_per_ip; /* 0: no limit */
     const char *const *trusted_proxies; /* addresses or networks in CIDR */
     size_t trusted_proxy_count;
-    const char *const *origins; /* rules, see proto/origin.h */
-    size_t origin_count;        /* 0: unchecked */
+    const char *const *origins;      /* rules, see proto/origin.h */
+    size_t origin_count;             /* 0: unchecked */
     const char *const *subprotocols; /* in order of preference */
     size_t subprotocol_count;
     const char *id_query;   /* a client's id is this query parameter; NULL */

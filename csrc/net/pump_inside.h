@@ -44,7 +44,7 @@ struct ws_port {
    the pump, so that asking needs no memory. */
 typedef struct ws_farewell {
     ws_task task; /* the first field */
-    bool asked;  /* under the pump's lock; the rest is written once, with it */
+    bool asked; /* under the pump's lock; the rest is written once, with it */
     uint16_t code;
     size_t reason_size;
     char reason[WS_CLOSE_REASON_MAX];
@@ -59,14 +59,14 @@ struct ws_pump {
     struct lws_vhost *vhost;
     ws_timer_wheel *wheel;
     ws_crowd *crowd;
-    uint64_t now_ns; /* of this turn */
+    uint64_t now_ns; /* of this turn; 0: not read yet, see ws_pump_now */
 
     ws_port *ports;
-    ws_conn *conns;                     /* all but the ended */
+    ws_conn *conns; /* all but the ended */
     size_t conn_count;
-    ws_conn *ended;                     /* to be freed after the turn */
+    ws_conn *ended;                      /* to be freed after the turn */
     ws_conn *paused_first, *paused_last; /* in the order of their pausing */
-    bool rung;                          /* the doorbell, in this turn */
+    bool rung;                           /* the doorbell, in this turn */
     bool draining;
     bool stopping;
     uint8_t scratch[WS_PUMP_SCRATCH];
@@ -79,6 +79,17 @@ struct ws_pump {
     ws_farewell close, kill;
     bool ended_all; /* the thread touches nothing any more */
 };
+
+/* The time, the same for a whole turn. It is read when it is first asked for:
+   a turn begins with a sleep of any length. */
+static inline uint64_t
+ws_pump_now(ws_pump *pump)
+{
+    if (pump->now_ns == 0) {
+        pump->now_ns = ws_now_ns();
+    }
+    return pump->now_ns;
+}
 
 /* port.c: the pump stops serving the port. */
 void ws_port_stop(ws_port *port);

@@ -44,8 +44,8 @@ static bool
 parse_proxies(ws_settings *settings)
 {
     const ws_pump_config *config = &settings->config;
-    settings->proxies = ws_calloc(config->trusted_proxy_count + 1,
-                                  sizeof *settings->proxies);
+    settings->proxies =
+        ws_calloc(config->trusted_proxy_count + 1, sizeof *settings->proxies);
     for (size_t i = 0;
          settings->proxies != NULL && i < config->trusted_proxy_count; i++) {
         const char *error = ws_network_parse(config->trusted_proxies[i],

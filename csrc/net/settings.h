@@ -18,7 +18,7 @@ typedef struct ws_settings {
 } ws_settings;
 
 /* NULL: no memory. */
-ws_settings *ws_settings_new(const ws_pump_config *config);
+ws_settings *ws_settings_new(const ws_pump_config *from);
 void ws_settings_free(ws_settings *settings); /* NULL does nothing */
 
 #endif

@@ -1,0 +1,83 @@
+#include "net/crowd.h"
+
+#include "check.h"
+#include "core/alloc.h"
+
+static ws_text
+text(const char *addr)
+{
+    return (ws_text){addr, strlen(addr)};
+}
+
+static void
+each_address_is_counted_by_itself(void)
+{
+    ws_crowd *crowd = ws_crowd_new();
+    char addr[] = "10.0.0.1";
+    ws_crowd_entry *one = ws_crowd_enter(crowd, text(addr));
+    addr[7] = '9'; // the caller's text need not stay
+    ws_crowd_entry *same = ws_crowd_enter(crowd, text("10.0.0.1"));
+    ws_crowd_entry *other = ws_crowd_enter(crowd, text("::1"));
+
+    CHECK(one == same && one != other);
+    CHECK_EQ(ws_crowd_count(crowd, text("10.0.0.1")), 2);
+    CHECK_EQ(ws_crowd_count(crowd, text("::1")), 1);
+    CHECK_EQ(ws_crowd_count(crowd, text("10.0.0.9")), 0);
+    ws_crowd_leave(crowd, one);
+    CHECK_EQ(ws_crowd_count(crowd, text("10.0.0.1")), 1);
+    ws_crowd_leave(crowd, same);
+    ws_crowd_leave(crowd, other);
+    ws_crowd_leave(crowd, NULL);
+    CHECK_EQ(ws_crowd_count(crowd, text("10.0.0.1")), 0);
+    ws_crowd_free(crowd);
+    ws_crowd_free(NULL);
+    CHECK_EQ(ws_alloc_live(), 0);
+}
+
+static void
+many_addresses_cost_nothing_once_they_have_left(void)
+{
+    enum { MANY = 2000 };
+    static ws_crowd_entry *entries[MANY];
+    ws_crowd *crowd = ws_crowd_new();
+    long before = ws_alloc_live();
+    char addr[32];
+
+    for (size_t i = 0; i < MANY; i++) {
+        (void)snprintf(addr, sizeof addr, "10.0.%zu.%zu", i / 256, i % 256);
+        entries[i] = ws_crowd_enter(crowd, text(addr));
+        CHECK(entries[i] != NULL);
+    }
+    CHECK_EQ(ws_crowd_count(crowd, text("10.0.7.1")), 1);
+    for (size_t i = 0; i < MANY; i++) {
+        ws_crowd_leave(crowd, entries[i]);
+    }
+    CHECK(ws_alloc_live() < before + MANY / 10); // the table's own arrays
+    ws_crowd_free(crowd);
+    CHECK_EQ(ws_alloc_live(), 0);
+}
+
+static void
+no_memory_changes_nothing(void)
+{
+    for (long n = 0; n < 2; n++) {
+        ws_alloc_fail_at(n);
+        CHECK(ws_crowd_new() == NULL);
+        CHECK_EQ(ws_alloc_live(), 0);
+    }
+    ws_alloc_fail_at(-1);
+    ws_crowd *crowd = ws_crowd_new();
+    ws_alloc_fail_at(0);
+    CHECK(ws_crowd_enter(crowd, text("::1")) == NULL);
+    CHECK_EQ(ws_crowd_count(crowd, text("::1")), 0);
+    ws_crowd_free(crowd);
+    CHECK_EQ(ws_alloc_live(), 0);
+}
+
+static const ws_test tests[] = {
+    TEST(each_address_is_counted_by_itself),
+    TEST(many_addresses_cost_nothing_once_they_have_left),
+    TEST(no_memory_changes_nothing),
+};
+
+TEST_MAIN(tests)
