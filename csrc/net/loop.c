@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -37,6 +38,7 @@ struct ws_loop {
     ws_loop_config config;
     struct lws_context *context;
     lws_log_cx_t log;
+    int lws_bell; // lws's own eventfd, see destroy_context; -1: none
     int epoll;
     int limit;    // entries in `fds`
     int end;      // those from here on were never used
@@ -165,6 +167,9 @@ lws_wants(ws_loop *loop, struct lws *wsi, int fd, uint8_t want)
         if (is_netlink(loop, fd)) {
             return;
         }
+        if (loop->context == NULL) {
+            loop->lws_bell = fd;
+        }
         if (control(loop, EPOLL_CTL_ADD, fd, to_epoll(e)) != 0) {
             ws_log(WS_LOG_ERROR, "epoll_ctl: %m");
         }
@@ -278,6 +283,7 @@ ws_loop_new(const ws_loop_config *config, ws_loop **out)
         return WS_ERR_NOMEM;
     }
     loop->config = *config;
+    loop->lws_bell = -1;
     if (init_locks(loop) != WS_OK) {
         ws_free(loop);
         return WS_ERR_NOMEM;
@@ -293,6 +299,36 @@ ws_loop_new(const ws_loop_config *config, ws_loop **out)
     return WS_OK;
 }
 
+/* Whether both are the same open file: a flag of it that is changed through
+   the one is seen through the other. `twin` is ours alone. */
+static bool
+is_same_file(int fd, int twin)
+{
+    int flags = fcntl(twin, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_GETFL) != flags ||
+        fcntl(twin, F_SETFL, flags ^ O_NONBLOCK) != 0) {
+        return false;
+    }
+    return fcntl(fd, F_GETFL) == (flags ^ O_NONBLOCK);
+}
+
+/* lws 4.3.5 forgets to close the eventfd of a context (mended in later ones;
+   the number may then be another file's by now). */
+static void
+destroy_context(ws_loop *loop)
+{
+    int twin =
+        loop->lws_bell < 0 ? -1 : fcntl(loop->lws_bell, F_DUPFD_CLOEXEC, 0);
+    lws_context_destroy(loop->context);
+    loop->context = NULL;
+    if (twin >= 0 && is_same_file(loop->lws_bell, twin)) {
+        (void)close(loop->lws_bell);
+    }
+    if (twin >= 0) {
+        (void)close(twin);
+    }
+}
+
 void
 ws_loop_free(ws_loop *loop)
 {
@@ -300,8 +336,7 @@ ws_loop_free(ws_loop *loop)
         return;
     }
     ws_loop_enter(loop);
-    lws_context_destroy(loop->context);
-    loop->context = NULL;
+    destroy_context(loop);
     if (loop->epoll >= 0) {
         (void)close(loop->epoll);
         loop->epoll = -1;

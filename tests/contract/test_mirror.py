@@ -21,6 +21,21 @@ C_TEST_WITHOUT_SOURCE: dict[str, str] = {}
 PY_WITHOUT_TEST: dict[str, str] = {
     "__init__": "names only",
     "__main__": "calls cli.main and nothing else",
+    # Parts of the binding that no name of Python's stands for.
+    "args": "parses the calls: test_send.py, test_hub.py",
+    "convert": "test_options.py, test_stats.py",
+    "exclude": "the argument of broadcast and publish: test_hub.py",
+    "home": "test_fork.py",
+    "keep": "test_client.py",
+    "lifetime": "test_exit.py, test_fork.py, test_hub.py",
+    "module": "importing it is the test",
+    "outgoing": "test_send.py, test_threads.py",
+    "payload": "test_send.py, test_prepared.py",
+    "place": "test_listener.py",
+    "raise": "test_errors.py and whoever expects an error",
+    "sending": "test_send.py, test_hub.py",
+    "values": "test_stats.py, test_report.py",
+    "wait": "test_hub.py, test_client.py",
 }
 PY_TEST_WITHOUT_SOURCE: dict[str, str] = {
     "docs": "README.md and docs/ are its source",
