@@ -66,24 +66,22 @@ append(char *at, const char *text, size_t size)
 }
 
 static entry *
-entry_new(const char *path, size_t path_size, const char *type,
-          size_t type_size, const void *body, size_t body_size)
+entry_new(ws_text path, ws_text type, const void *body, size_t size)
 {
-    entry *page =
-        ws_malloc(sizeof *page + body_size + type_size + path_size + 2);
+    entry *page = ws_malloc(sizeof *page + size + type.size + path.size + 2);
     if (page == NULL) {
         return NULL;
     }
-    *page = (entry){.path_size = path_size};
+    *page = (entry){.path_size = path.size};
     atomic_init(&page->refs, 1);
-    if (body_size > 0) {
-        memcpy(page->bytes, body, body_size);
+    if (size > 0) {
+        memcpy(page->bytes, body, size);
     }
-    char *at = (char *)page->bytes + body_size;
-    page->page = (ws_page){at, page->bytes, body_size};
-    at = append(at, type, type_size);
+    char *at = (char *)page->bytes + size;
+    page->page = (ws_page){at, page->bytes, size};
+    at = append(at, type.data, type.size);
     page->path = at;
-    (void)append(at, path, path_size);
+    (void)append(at, path.data, path.size);
     return page;
 }
 
@@ -100,16 +98,15 @@ find_locked(ws_pages *pages, const char *path, size_t path_size)
 }
 
 ws_err
-ws_pages_put(ws_pages *pages, const char *path, size_t path_size,
-             const char *type, size_t type_size, const void *body,
-             size_t body_size)
+ws_pages_put(ws_pages *pages, ws_text path, ws_text type, const void *body,
+             size_t size)
 {
-    entry *page = entry_new(path, path_size, type, type_size, body, body_size);
+    entry *page = entry_new(path, type, body, size);
     if (page == NULL) {
         return WS_ERR_NOMEM;
     }
     ws_lock_acquire(&pages->lock);
-    entry **link = find_locked(pages, path, path_size);
+    entry **link = find_locked(pages, path.data, path.size);
     entry *old = *link;
     page->next = old == NULL ? NULL : old->next;
     *link = page;

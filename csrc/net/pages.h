@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/client.h"
 #include "core/err.h"
 
 typedef struct ws_pages ws_pages;
@@ -21,10 +22,8 @@ void ws_pages_unref(ws_pages *pages); /* NULL does nothing */
 
 /* Serves `body` at `path` from now on, in place of what was there. `type` is
    a valid header value. NOMEM: nothing has changed. */
-WS_MUST_CHECK ws_err ws_pages_put(ws_pages *pages, const char *path,
-                                  size_t path_size, const char *type,
-                                  size_t type_size, const void *body,
-                                  size_t body_size);
+WS_MUST_CHECK ws_err ws_pages_put(ws_pages *pages, ws_text path, ws_text type,
+                                  const void *body, size_t size);
 
 /* A page as it is served: head and body. */
 typedef struct ws_page {

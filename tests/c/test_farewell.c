@@ -89,7 +89,8 @@ nobody_holds_the_end_up_beyond_close_timeout(void)
     setup.config.close_timeout_ns = 200 * MS;
     setup.config.open_timeout_ns = 0;
     wire w = wire_open(&setup);
-    CHECK_EQ(ws_pages_put(w.pages, "/", 1, "text/plain", 10, big, sizeof big),
+    CHECK_EQ(ws_pages_put(w.pages, (ws_text){"/", 1},
+                          (ws_text){"text/plain", 10}, big, sizeof big),
              WS_OK);
     peer stalled = peer_open_small(&w, "/?id=a", 4096);
     ws_client *client = wire_client(&w, "a");

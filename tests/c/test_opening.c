@@ -278,9 +278,9 @@ a_client_that_leaves_before_an_answer_is_counted_as_failed(void)
 static void
 put_page(const wire *w, const char *path, const void *body, size_t size)
 {
-    CHECK_EQ(
-        ws_pages_put(w->pages, path, strlen(path), "text/html", 9, body, size),
-        WS_OK);
+    CHECK_EQ(ws_pages_put(w->pages, (ws_text){path, strlen(path)},
+                          (ws_text){"text/html", 9}, body, size),
+             WS_OK);
 }
 
 static void

@@ -10,8 +10,8 @@
 static ws_err
 put(ws_pages *pages, const char *path, const char *type, const char *body)
 {
-    return ws_pages_put(pages, path, strlen(path), type, strlen(type), body,
-                        strlen(body));
+    return ws_pages_put(pages, (ws_text){path, strlen(path)},
+                        (ws_text){type, strlen(type)}, body, strlen(body));
 }
 
 static const ws_page *
