@@ -23,13 +23,16 @@ PY_WITHOUT_TEST: dict[str, str] = {
     "__main__": "calls cli.main and nothing else",
     # Parts of the binding that no name of Python's stands for.
     "args": "parses the calls: test_send.py, test_hub.py",
+    "attributes": "test_client.py",
     "convert": "test_options.py, test_stats.py",
+    "ending": "flush and close: test_hub.py",
     "exclude": "the argument of broadcast and publish: test_hub.py",
     "home": "test_fork.py",
     "keep": "test_client.py",
     "lifetime": "test_exit.py, test_fork.py, test_hub.py",
     "module": "importing it is the test",
     "outgoing": "test_send.py, test_threads.py",
+    "page": "add_page: test_hub.py",
     "payload": "test_send.py, test_prepared.py",
     "place": "test_listener.py",
     "raise": "test_errors.py and whoever expects an error",
@@ -39,6 +42,13 @@ PY_WITHOUT_TEST: dict[str, str] = {
 }
 PY_TEST_WITHOUT_SOURCE: dict[str, str] = {
     "docs": "README.md and docs/ are its source",
+    "exit": "the interpreter's end: lifetime.c and every tp_dealloc",
+    "fork": "lifetime.c, home.c and every entry point",
+    "gil": "the pump beside a thread that holds the GIL",
+    "leaks": "every entry point",
+    "memory": "every entry point, out of memory",
+    "send": "payload.c, outgoing.c and WSClient.send",
+    "threads": "every entry point, from many threads",
 }
 
 

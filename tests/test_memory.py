@@ -1,0 +1,109 @@
+"""Python's memory runs out, at each allocation in turn: MemoryError, no more."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+from kit import run_script
+
+pytest.importorskip("_testcapi", reason="this Python has no _testcapi")
+
+PRELUDE = """
+import _testcapi, gc, warnings
+import wssend
+from kit import serving, there, until
+from wsclient import Client
+
+def fails(job, *args):
+    "Call job with the first, the second, ... allocation failing, until none does."
+    n = failed = 0
+    while True:
+        try:
+            _testcapi.set_nomemory(n, n + 1)
+            job(*args)
+        except MemoryError:
+            failed += 1
+        except wssend.WSSendError:
+            pass
+        finally:
+            _testcapi.remove_mem_hooks()
+        # Only a call that allocates less than n times is past the failures.
+        if n > 60 and n > failed + 20:
+            return
+        n += 1
+        assert n < 2000
+
+warnings.simplefilter("ignore", ResourceWarning)
+with serving(send_queue=10) as server:
+    hub = server.hub
+    client, own = server.connect("a", "u")
+    stalled, _ = server.stalled("full")
+    gone, _ = server.connect("gone")
+    gone.close()
+    view = memoryview(bytearray(100))
+"""
+
+JOBS = {
+    "send": "client.send('x')",
+    "send bytes": "client.send(view, text=True)",
+    "full": "stalled.send('x')",
+    "closed": "gone.send('x')",
+    "too large": "client.send(bytes(2000000))",
+    "not found": "hub.send('nobody', 'x')",
+    "broadcast": "hub.broadcast('x', exclude=['a', client])",
+    "publish": "hub.publish('t', 'x')",
+    "get": "hub.get('full')",
+    "clients": "hub.clients()",
+    "stats": "client.stats(); hub.stats()",
+    "attributes": "(client.id, client.remote, client.topics, repr(client), repr(hub))",
+    "topics": "client.subscribe('t'); client.topics; client.unsubscribe('t')",
+    "prepared": "wssend.PreparedMessage('x' * 100)",
+    "a hub": "wssend.WSHub(origins=['https://x.y'], subprotocols=['a'], id_query='q')",
+    "flush": "client.flush(1)",
+    "close": "gone.close(4000, 'x')",
+    "pages": "hub.add_page('/', 'text/plain', 'x')",
+    "listen": "hub.listen('127.0.0.1', 0).close()",
+    "events": "hub.events(0).close()",
+}
+
+
+@pytest.mark.parametrize("what", JOBS)
+def test_a_call_fails_cleanly(what: str) -> None:
+    code = f"def job():\n    {JOBS[what]}\nfails(job)\n"
+    run_script(PRELUDE + textwrap.indent(code, "    "))
+
+
+def test_no_event_is_lost() -> None:
+    run_script(
+        PRELUDE.partition("warnings.simplefilter")[0]
+        + """
+with serving() as server:
+    for text in ("x" * 50, b"y" * 50):
+        # The iterator first: the clients are announced to it one by one.
+        events = server.hub.events(5)
+        own = server.dial(type(text).__name__)
+        got = []
+        for n in range(40):
+            own.send(text)
+        own.leave()
+        until(lambda: server.hub.stats().closing == 0)
+        n = 0
+        while len(got) < 42:
+            event = None
+            try:
+                _testcapi.set_nomemory(n, n + 1)
+                event = next(events)
+            except MemoryError:
+                n += 1
+            finally:
+                _testcapi.remove_mem_hooks()
+            if event is not None:
+                got.append(event)
+                n = 0
+        kinds = [type(event).__name__ for event in got]
+        assert kinds == ["Connected"] + ["Message"] * 40 + ["Disconnected"], kinds
+        assert {event.data for event in got[1:-1]} == {text}
+        events.close()
+"""
+    )
