@@ -256,8 +256,13 @@ open_loop(ws_loop *loop)
     if (map_table(loop) != WS_OK) {
         return WS_ERR_NOMEM;
     }
+    errno = 0;
     loop->context = ws_context_new(&evlib, loop, &loop->log);
-    return loop->context != NULL ? WS_OK : WS_ERR_NOMEM;
+    if (loop->context != NULL) {
+        return WS_OK;
+    }
+    // lws does not say why, but what it tried last may.
+    return errno == EMFILE || errno == ENFILE ? WS_ERR_SYSTEM : WS_ERR_NOMEM;
 }
 
 static ws_err
