@@ -143,7 +143,7 @@ def test_lines_go_to_every_client(server: DemoServer) -> None:
 
 def test_a_slow_client_is_counted() -> None:
     with (
-        DemoServer("--send-queue", "1") as server,
+        DemoServer("--drain", "0.5", "--send-queue", "1") as server,
         connect(server, max_queue=1),
     ):
         for _ in range(64):
@@ -167,6 +167,20 @@ def test_a_client_that_does_not_read_cannot_hold_the_drain_up() -> None:
         status, _ = server.stop()
     assert status == 0
     assert server.stopped_after < 4.0
+
+
+def test_a_second_signal_ends_it_at_once() -> None:
+    options = ("--drain", "60", "--send-queue-bytes", "10000000")
+    with (
+        DemoServer(*options) as server,
+        connect(server, max_queue=1),
+    ):
+        for _ in range(32):
+            server.feed(("x" * 65535 + "\n") * 4)
+        time.sleep(0.5)
+        server.process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert server.stop(signal.SIGINT) == (-signal.SIGINT, "")
 
 
 def test_without_standard_input_it_serves() -> None:

@@ -6,6 +6,7 @@ import gc
 import pickle
 import signal
 import socket
+import sys
 import threading
 import time
 import warnings
@@ -429,6 +430,24 @@ def test_one_that_nobody_closed_warns_and_closes() -> None:
     url = hub.listen("127.0.0.1", 0).url
     with pytest.warns(ResourceWarning, match=r"^unclosed <WSHub at .*, 0 clients>$"):
         del hub
+    with pytest.raises(OSError, match="refused"):
+        connect_socket(url)
+
+
+def test_a_warning_that_is_an_error_cannot_be_raised_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caught: list[str] = []
+    monkeypatch.setattr(
+        sys, "unraisablehook", lambda u: caught.append(str(u.exc_value))
+    )
+    hub = wssend.WSHub()
+    url = hub.listen("127.0.0.1", 0).url
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del hub
+    assert len(caught) == 1
+    assert caught[0].startswith("unclosed <WSHub")
     with pytest.raises(OSError, match="refused"):
         connect_socket(url)
 

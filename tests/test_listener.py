@@ -58,6 +58,10 @@ def test_ipv6(hub: wssend.WSHub) -> None:
     assert works(listener)
 
 
+def test_none_is_the_same_as_nothing_given(hub: wssend.WSHub) -> None:
+    assert works(hub.listen("127.0.0.1", 0, path=None, unix=None, sock=None, fd=None))
+
+
 def test_a_path(hub: wssend.WSHub) -> None:
     listener = hub.listen("127.0.0.1", 0, path="/ws")
     assert listener.url == f"ws://127.0.0.1:{listener.port}/ws"

@@ -1,13 +1,16 @@
-"""Python's memory runs out, at each allocation in turn: MemoryError, no more."""
+"""Memory and descriptors run out: an exception that says so, and nothing more."""
 
 from __future__ import annotations
 
 import textwrap
+from importlib.util import find_spec
 
 import pytest
 from kit import run_script
 
-pytest.importorskip("_testcapi", reason="this Python has no _testcapi")
+needs_testcapi = pytest.mark.skipif(
+    find_spec("_testcapi") is None, reason="this Python has no _testcapi"
+)
 
 PRELUDE = """
 import _testcapi, gc, warnings
@@ -68,12 +71,14 @@ JOBS = {
 }
 
 
+@needs_testcapi
 @pytest.mark.parametrize("what", JOBS)
 def test_a_call_fails_cleanly(what: str) -> None:
     code = f"def job():\n    {JOBS[what]}\nfails(job)\n"
     run_script(PRELUDE + textwrap.indent(code, "    "))
 
 
+@needs_testcapi
 def test_no_event_is_lost() -> None:
     run_script(
         PRELUDE.partition("warnings.simplefilter")[0]
@@ -107,3 +112,76 @@ with serving() as server:
         events.close()
 """
     )
+
+
+@pytest.mark.slow  # a sanitizer takes more memory than the limit leaves
+def test_a_copy_for_which_there_is_no_memory() -> None:
+    run_script("""
+import resource
+import wssend
+from kit import serving
+
+with serving(send_queue_bytes=1 << 30) as server:
+    client, own = server.connect("a", "u")
+    data = bytearray(100_000_000)
+    with open("/proc/self/statm") as statm:
+        size = int(statm.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + 50_000_000, -1))
+    calls = [
+        lambda: client.send(data),
+        lambda: server.hub.send("a", data),
+        lambda: server.hub.broadcast(data),
+        lambda: server.hub.send_to_user("u", data),
+        lambda: wssend.PreparedMessage(data),
+        lambda: server.hub.add_page("/", "text/plain", data),
+    ]
+    for call in calls:
+        try:
+            call()
+        except MemoryError:
+            pass
+        else:
+            raise AssertionError
+    assert client.stats().refused_nomem == 4
+    assert client.stats().attempted == 4
+    client.send("small")
+    assert own.recv() == "small"
+""")
+
+
+def test_descriptors_run_out() -> None:
+    run_script("""
+import errno, os, resource
+import wssend
+from wsclient import Client
+
+hub = wssend.WSHub()
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+spare = []
+
+def exhaust():
+    try:
+        while True:
+            spare.append(os.dup(0))
+    except OSError as error:
+        assert error.errno == errno.EMFILE
+
+def expect_emfile(call, *args):
+    try:
+        call(*args)
+    except OSError as error:
+        assert error.errno == errno.EMFILE, error
+    else:
+        raise AssertionError
+
+exhaust()
+expect_emfile(wssend.WSHub)
+expect_emfile(hub.listen, "127.0.0.1", 0)
+for fd in spare:
+    os.close(fd)
+listener = hub.listen("127.0.0.1", 0)
+with Client(listener.url) as client:
+    hub.broadcast("none the worse")
+    assert client.recv() == "none the worse"
+hub.close(timeout=0)
+""")

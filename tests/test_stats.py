@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 
 import pytest
@@ -12,7 +13,7 @@ from wssend import stats
 
 @pytest.mark.parametrize("kind", [stats.ClientStats, stats.HubStats])
 def test_every_field_is_documented(kind: type) -> None:
-    documented = re.findall(r"^        (\w+): ", kind.__doc__ or "", re.MULTILINE)
+    documented = re.findall(r"^    (\w+): ", inspect.getdoc(kind) or "", re.MULTILINE)
     assert documented == [field.name for field in dataclasses.fields(kind)]
 
 

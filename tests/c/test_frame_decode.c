@@ -211,7 +211,7 @@ check_said(const session *s, const char *what, const char *want, size_t size)
     if (s->said.size != size || memcmp(s->said.text, want, size) != 0) {
         fprintf(stderr, "case: %s\n got: %s\nwant: %s\n", what, s->said.text,
                 want);
-        CHECK(!"the same events");
+        check_failed(__FILE__, __LINE__, "the same events");
     }
 }
 

@@ -45,7 +45,7 @@ strings_agree_with_cpython(void)
     static const ws_hash_key seed_0 = {0, 0};
     static const ws_hash_key seed_42 = {UINT64_C(0xdc504fd368cd90af),
                                         UINT64_C(0xb920bb9ffe99e9c1)};
-    static const struct {
+    const struct {
         const char *what;
         ws_hash_key key;
         const char *text;

@@ -168,6 +168,17 @@ def test_markup_stays_text(ada: Tab, grace: Tab) -> None:
     assert grace.run("return window.bad") is None
 
 
+def test_the_page_may_talk_to_its_own_server_only(browser: Browser, ada: Tab) -> None:
+    blocked = ada.run_async(
+        "const done = arguments[0];"
+        "document.addEventListener('securitypolicyviolation',"
+        "  (event) => done(event.blockedURI), { once: true });"
+        "try { new WebSocket('ws://127.0.0.2:1/'); } catch {}"
+    )
+    assert blocked.startswith("ws://127.0.0.2:1")
+    browser.console()  # that was the complaint
+
+
 def test_what_is_typed_at_the_server_arrives(demo: DemoServer, ada: Tab) -> None:
     demo.feed("from the terminal\n")
     assert "from server" in ada.wait(SHOWS, "from the terminal")
