@@ -41,7 +41,7 @@ PyDoc_STRVAR(
     "    trusted_proxies: Addresses and networks (\"10.0.0.0/8\", \"::1\",\n"
     "        \"unix:\") of proxies that are believed when they say who the\n"
     "        client is.\n"
-    "    ping_interval: Seconds of silence after which a client is pinged;\n"
+    "    ping_interval: Seconds between the pong to one ping and the next ping;\n"
     "        None: never.\n"
     "    ping_timeout: Seconds within which it must show a sign of life "
     "then,\n"
