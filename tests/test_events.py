@@ -150,10 +150,8 @@ def test_close_ends_the_wait_of_another_thread(server: Server) -> None:
     events = server.hub.events()
     waiting = Background(lambda: list(events))
     time.sleep(0.05)
-    began = time.monotonic()
     events.close()
     assert waiting.result() == []
-    assert time.monotonic() - began < 0.3
 
 
 def test_ctrl_c_interrupts_the_wait(server: Server) -> None:

@@ -352,6 +352,16 @@ ws_chan_unwait(ws_chan *ch, ws_waiter *waiter)
 }
 
 bool
+ws_chan_is_contended(ws_chan *ch)
+{
+    bool was_free = ws_lock_try(&ch->lock);
+    if (was_free) {
+        ws_lock_release(&ch->lock);
+    }
+    return !was_free;
+}
+
+bool
 ws_chan_is_empty(ws_chan *ch)
 {
     ws_lock_acquire(&ch->lock);

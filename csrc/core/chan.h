@@ -146,6 +146,10 @@ WS_MUST_CHECK ws_err ws_chan_wait(ws_chan *ch, ws_waiter *waiter);
    firing just now. */
 bool ws_chan_unwait(ws_chan *ch, ws_waiter *waiter);
 
+/* A hint, past as soon as it is given: whether somebody has the lock just now,
+   so that a push might have to wait. */
+bool ws_chan_is_contended(ws_chan *ch);
+
 /* True when nothing is queued. */
 bool ws_chan_is_empty(ws_chan *ch);
 

@@ -46,6 +46,17 @@ ws_lock_acquire(ws_lock *lock)
     }
 }
 
+/* False: somebody else has it. */
+WS_MUST_CHECK static inline bool
+ws_lock_try(ws_lock *lock)
+{
+    int rc = pthread_mutex_trylock(&lock->mutex);
+    if (rc != 0 && rc != EBUSY) {
+        abort();
+    }
+    return rc == 0;
+}
+
 static inline void
 ws_lock_release(ws_lock *lock)
 {

@@ -105,7 +105,8 @@ py_client_send(py_client *self, PyObject *data, PyObject *text)
         !py_payload_get(&payload, data, text, state->prepared_type)) {
         return NULL;
     }
-    if (self->home->release_gil || payload.out.size > PY_KEEP_GIL_MAX) {
+    if (self->home->release_gil || payload.out.size > PY_KEEP_GIL_MAX ||
+        ws_chan_is_contended(&self->client->chan)) {
         Py_BEGIN_ALLOW_THREADS
             err = ws_outgoing_send(&payload.out, self->client);
         Py_END_ALLOW_THREADS

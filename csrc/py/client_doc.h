@@ -41,8 +41,10 @@ PyDoc_STRVAR(
     "    MemoryError: No memory for the copy.\n"
     "\n"
     "Nothing is queued when it raises. Never blocks; any thread may call it.\n"
-    "The GIL is released meanwhile, unless the hub has release_gil=False and\n"
-    "the payload is at most 16 kB.\n");
+    "The GIL is released meanwhile, unless the hub has release_gil=False, "
+    "the\n"
+    "payload is at most 16 kB and no other thread has the channel just "
+    "now.\n");
 
 PyDoc_STRVAR(
     flush_doc,

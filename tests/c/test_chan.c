@@ -759,7 +759,32 @@ taking_a_waiter_off_races_its_firing(void)
     destroy(&r.ch);
 }
 
+static void *
+look_at_contention(void *arg)
+{
+    return ws_chan_is_contended(arg) ? arg : NULL;
+}
+
+static void
+contention_is_seen_while_another_thread_has_the_lock(void)
+{
+    ws_chan ch;
+    ws_chan_limits limits = {.max_msgs = 1, .max_bytes = 1};
+    pthread_t thread;
+    void *seen = NULL;
+    CHECK_EQ(ws_chan_init(&ch, &limits), WS_OK);
+    CHECK(!ws_chan_is_contended(&ch));
+    ws_lock_acquire(&ch.lock);
+    CHECK_EQ(pthread_create(&thread, NULL, look_at_contention, &ch), 0);
+    CHECK_EQ(pthread_join(thread, &seen), 0);
+    ws_lock_release(&ch.lock);
+    CHECK(seen == &ch);
+    CHECK(!ws_chan_is_contended(&ch));
+    ws_chan_destroy(&ch);
+}
+
 static const ws_test tests[] = {
+    TEST(contention_is_seen_while_another_thread_has_the_lock),
     TEST(limits_hold),
     TEST(closed_wins_over_everything),
     TEST(each_refusal_is_counted_as_what_it_is),
