@@ -318,6 +318,6 @@ def test_a_stalled_client_is_cut_after_close_timeout() -> None:
         began = time.monotonic()
         client.close()
         until(lambda: server.hub.stats().closing == 0)
-        assert 0.15 < time.monotonic() - began < 2
+        assert 0.15 < time.monotonic() - began < 8
         with pytest.raises(Gone):
             own.recv_close()

@@ -25,7 +25,7 @@ def test_clients_are_told_and_it_is_quick() -> None:
         began = time.monotonic()
         assert client.answer_close().code == 1001
         server.end()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 8
 
 
 def test_a_client_that_does_not_answer_holds_nothing_up() -> None:
@@ -44,7 +44,7 @@ except wssend.ChannelFull:
         assert server.read() == "full"
         began = time.monotonic()
         server.end()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 8
         client.close()
 
 
@@ -188,7 +188,7 @@ def daemon(job):
 def test_it_is_clean_whatever_is_left_behind(what: str) -> None:
     began = time.monotonic()
     run_script(PRELUDE + textwrap.dedent(LEFT_BEHIND[what]))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 8
 
 
 def test_what_runs_after_our_own_exit_callback() -> None:

@@ -10,7 +10,7 @@ import pytest
 from kit import Process
 from wsclient import PING, PONG, TEXT, Client, Frame
 
-SOON = 1.0  # seconds; whatever needed the GIL would not happen at all
+SOON = 8.0  # seconds; whatever needed the GIL would not happen at all
 
 SERVER = """
 import ctypes, os, sys, threading, time

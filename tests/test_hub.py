@@ -262,7 +262,7 @@ def test_close_cuts_what_does_not_end_in_time() -> None:
         _, own = server.stalled()
         began = time.monotonic()
         server.hub.close(timeout=0.2)
-        assert 0.15 < time.monotonic() - began < 2
+        assert 0.15 < time.monotonic() - began < 8
         with pytest.raises(Gone):
             own.recv_close()
         stats = server.hub.stats()
@@ -276,7 +276,7 @@ def test_close_at_once() -> None:
         server.stalled()
         began = time.monotonic()
         server.hub.close(timeout=0)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 8
 
 
 @pytest.mark.parametrize("listening", [True, False])
@@ -367,7 +367,7 @@ def test_ctrl_c_interrupts_a_wait(call: str) -> None:
         began = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             waits[call]()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 8
         timer.join()
         if call == "close":
             assert server.hub.closed
