@@ -9,6 +9,8 @@ from __future__ import annotations
 import pytest
 from kit import run_script
 
+pytestmark = pytest.mark.forks
+
 PRELUDE = """
 import gc, os, signal, sys, threading, time, traceback, warnings
 import wssend
