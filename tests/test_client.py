@@ -10,8 +10,8 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
-from kit import Background, Server, fill, serving, there, until
-from wsclient import CLOSE, Client, Gone
+from kit import Background, Server, fill, run_script, serving, there, until
+from wsclient import CLOSE, TIMEOUT, Client, Gone
 
 import wssend
 
@@ -321,3 +321,43 @@ def test_a_stalled_client_is_cut_after_close_timeout() -> None:
         assert 0.15 < time.monotonic() - began < 8
         with pytest.raises(Gone):
             own.recv_close()
+
+
+def test_state_that_is_used_while_it_is_made_is_not_lost() -> None:
+    run_script("""
+import gc
+from kit import serving
+
+with serving() as server:
+    client, own = server.connect("a")
+    seen = []
+
+    def use_state(phase, info):
+        if phase == "stop" and not seen:
+            gc.callbacks.remove(use_state)
+            client.state["who"] = "set meanwhile"
+            seen.append(client.state)
+
+    hold = [{} for _ in range(1200)]  # so that a dict is allocated, not reused
+    gc.callbacks.append(use_state)
+    gc.set_threshold(1)
+    state = client.state
+    gc.set_threshold(700)
+    if seen:  # 3.12 and later collect between instructions, not there
+        assert seen[0] is client.state is state
+        assert state == {"who": "set meanwhile"}
+""")
+
+
+def test_a_client_whose_end_was_told_is_not_kept_for_its_state() -> None:
+    with serving() as server:
+        events = server.hub.events(TIMEOUT)
+        client, own = server.connect("a")
+        assert isinstance(next(events), wssend.Connected)
+        own.close()
+        assert isinstance(next(events), wssend.Disconnected)
+        client.state["late"] = True
+        gone = weakref.ref(client)
+        del client
+        gc.collect()
+        assert gone() is None

@@ -292,3 +292,61 @@ def child():
 reap(fork(child))
 assert list(events) == []
 """)
+
+
+def test_a_child_takes_events_though_a_thread_of_the_parent_waits_for_them() -> None:
+    run("""
+hub = wssend.WSHub()
+events = hub.events()
+threading.Thread(target=lambda: list(events), daemon=True).start()
+
+def is_waiting():
+    try:
+        hub.events()
+    except RuntimeError:
+        return True
+
+until(is_waiting)
+
+def child():
+    listener = hub.listen("127.0.0.1", 0)
+    with Client(listener.url):
+        assert isinstance(next(hub.events(5)), wssend.Connected)
+        hub.close(timeout=0)
+
+reap(fork(child))
+hub.close()
+""")
+
+
+@pytest.mark.parametrize("call", ["hub.flush(5)", "client.flush(5)", "hub.close()"])
+def test_a_signal_handler_that_forks_during_a_wait_leaves_no_child_behind(
+    call: str,
+) -> None:
+    run(f"""
+with serving() as server:
+    hub = server.hub
+    client, own = server.stalled()
+    me, children = os.getpid(), []
+
+    def handler(*_):
+        pid = os.fork()
+        if pid:
+            children.append(pid)
+        else:
+            signal.alarm(10)  # ends a child that hangs
+
+    signal.signal(signal.SIGUSR1, handler)
+    threading.Timer(0.2, os.kill, (me, signal.SIGUSR1)).start()
+    status = 0
+    try:
+        {call.replace("close()", "close(timeout=1)").replace("(5)", "(1)")}
+    except TimeoutError:
+        status = 1  # the parent's
+    except wssend.HubClosed:
+        status = 2
+    if os.getpid() != me:
+        os._exit(0 if status == (0 if "close" in {call!r} else 2) else 3)
+    assert status == (0 if "close" in {call!r} else 1), status
+    reap(children[0])
+""")

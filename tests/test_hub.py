@@ -501,3 +501,12 @@ def test_an_id_in_use_is_refused(server: Server) -> None:
     server.connect("a")
     with pytest.raises(AssertionError, match=r"HTTP/1.1 409 "):
         server.dial("a")
+
+
+def test_a_hub_closed_by_what_it_iterates_over_says_so(server: Server) -> None:
+    def close() -> Iterator[str]:
+        server.hub.close(timeout=0)
+        yield "nobody"
+
+    with pytest.raises(wssend.HubClosed):
+        server.hub.broadcast("x", exclude=close())

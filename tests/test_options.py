@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -197,3 +199,16 @@ def test_the_signature_tells_the_defaults() -> None:
         "release_gil",
     }
     WSHub(**{name: parameter.default for name, parameter in parameters.items()})
+
+
+def test_no_half_made_hub_can_be_found_while_its_options_are_read() -> None:
+    found: list[WSHub] = []
+
+    def rules() -> Iterator[str]:
+        found.extend(o for o in gc.get_objects() if type(o) is WSHub)
+        yield "https://a.example"
+
+    gc.collect()
+    before = [id(o) for o in gc.get_objects() if type(o) is WSHub]
+    WSHub(origins=rules())
+    assert [o for o in found if id(o) not in before] == []

@@ -72,7 +72,12 @@ get_state(PyObject *op, void *Py_UNUSED(closure))
         if (made == NULL) {
             return NULL;
         }
-        Py_XSETREF(self->state, made);
+        if (self->state != NULL) { // allocating may have run anything
+            Py_DECREF(made);
+            Py_INCREF(self->state);
+            return self->state;
+        }
+        self->state = made;
         if (self->home->hub != NULL && py_home_is_here(self->home)) {
             py_keep(&self->home->hub->kept, self);
         }

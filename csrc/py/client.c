@@ -174,6 +174,7 @@ client_flush(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         return PyErr_NoMemory();
     }
     if (!py_wait_flush(flush, until_ns, &result)) {
+        (void)(PyErr_Occurred() || py_client_is_here(self));
         return NULL;
     }
     if (result == WS_ERR_TIMEOUT) {

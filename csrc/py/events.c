@@ -20,6 +20,7 @@ typedef struct py_events {
     py_hub *hub;         /* a reference; NULL: over */
     uint64_t timeout_ns; /* PY_FOREVER: none */
     bool busy;           /* a thread is in its __next__ */
+    unsigned long taker; /* which, while busy */
 } py_events;
 
 static py_events *
@@ -74,6 +75,17 @@ end(py_events *self)
         self->hub = NULL;
         hub->consumer = NULL;
         Py_DECREF(hub);
+    }
+}
+
+void
+py_events_after_fork(py_hub *self)
+{
+    py_events *consumer = (py_events *)self->consumer;
+    if (consumer != NULL && consumer->busy &&
+        consumer->taker != PyThread_get_thread_ident()) {
+        consumer->hub = NULL; // its reference is leaked, with its thread
+        self->consumer = NULL;
     }
 }
 
@@ -201,6 +213,7 @@ events_next(PyObject *op)
         return NULL;
     }
     self->busy = true;
+    self->taker = PyThread_get_thread_ident();
     Py_INCREF(hub);
     PyObject *event = next_of(self, state, hub);
     self->busy = false;

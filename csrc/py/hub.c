@@ -36,9 +36,18 @@ make_core(py_hub *self)
 static PyObject *
 hub_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    PyObject *op = type->tp_alloc(type, 0);
-    if (op != NULL && (!py_options_get(&as_hub(op)->options, args, kwargs) ||
-                       !make_core(as_hub(op)))) {
+    // The options first: they may run any Python, which could find the object.
+    py_options options = {.release_gil = true};
+    PyObject *op = NULL;
+    if (py_options_get(&options, args, kwargs)) {
+        op = type->tp_alloc(type, 0);
+    }
+    if (op == NULL) {
+        py_options_release(&options);
+        return NULL;
+    }
+    as_hub(op)->options = options;
+    if (!make_core(as_hub(op))) {
         Py_CLEAR(op);
     }
     return op;

@@ -57,6 +57,9 @@ void py_hub_ring(py_hub *self);
 /* Events are stored from now on. */
 void py_hub_take_events(py_hub *self);
 
+/* events.c: in a child, ends an iterator whose thread is the parent's. */
+void py_events_after_fork(py_hub *self);
+
 /* A finalizer: closes a hub that nobody closed, with a ResourceWarning. */
 void py_hub_finalize(PyObject *op);
 

@@ -48,7 +48,7 @@ let_go_of_those_over(py_kept *kept)
 void
 py_keep(py_kept *kept, py_client *client)
 {
-    if (client->kept_link != NULL) {
+    if (client->kept_link != NULL || is_over(client)) {
         return;
     }
     Py_INCREF(client);

@@ -29,6 +29,7 @@ remake(py_hub *self)
         return false;
     }
     ws_hub_close_after_fork(self->core);
+    py_events_after_fork(self);
     self->core = core;
     self->home->generation = ws_fork_generation();
     self->home->pid = getpid();
@@ -144,7 +145,7 @@ kill_pump(ws_pump *pump)
 
 /* False: a signal handler has raised. */
 static bool
-await_pump(ws_pump *pump, uint64_t until_ns, bool signals)
+await_pump(const py_home *home, ws_pump *pump, uint64_t until_ns, bool signals)
 {
     ws_err err = WS_ERR_TIMEOUT;
     bool quiet = true;
@@ -154,6 +155,9 @@ await_pump(ws_pump *pump, uint64_t until_ns, bool signals)
             err = ws_pump_wait(pump, end);
         Py_END_ALLOW_THREADS
         quiet = !signals || PyErr_CheckSignals() == 0;
+        if (!py_home_is_here(home)) {
+            return quiet; // the handler has forked: nobody ends here
+        }
     } while (quiet && err == WS_ERR_TIMEOUT && ws_now_ns() < until_ns);
     if (err == WS_ERR_TIMEOUT) {
         Py_BEGIN_ALLOW_THREADS
@@ -178,7 +182,11 @@ py_hub_close(py_hub *self, uint16_t code, ws_text reason, uint64_t until_ns,
     if (self->pump != NULL) {
         self->in_pump++;
         ws_pump_close(self->pump, code, reason);
-        quiet = await_pump(self->pump, until_ns, signals);
+        quiet = await_pump(self->home, self->pump, until_ns, signals);
+        if (!py_home_is_here(self->home)) {
+            self->in_pump--;
+            return quiet;
+        }
         self->closed = true;
         py_hub_leave_pump(self);
     } else if (!self->closed) {
@@ -238,6 +246,13 @@ py_hub_release(py_hub *self)
         self->home->hub = NULL;
     }
     unlink_running(self);
+    if (here && self->pump != NULL) { // started past its finalizer
+        ws_pump *pump = self->pump;
+        self->pump = NULL;
+        Py_BEGIN_ALLOW_THREADS
+            ws_pump_free(pump);
+        Py_END_ALLOW_THREADS
+    }
     py_let_all_go(&self->kept);
     if (here && self->core != NULL) {
         ws_hub_drop_events(self->core);

@@ -286,13 +286,24 @@ py_options_get(py_options *options, PyObject *args, PyObject *kwargs)
 {
     given g;
     options->release_gil = true;
-    if (!parse(&g, args, kwargs) || !get_send_limits(&g, options) ||
-        !get_inbound_limits(&g, options) || !get_client_limits(&g, options) ||
-        !get_times(&g, &options->config) || !get_lists(&g, options)) {
+    if (!parse(&g, args, kwargs)) {
         return false;
     }
-    return g.release_gil == NULL ||
-           py_get_bool("release_gil", g.release_gil, &options->release_gil);
+    // Lent by a dict that an option's own code can find, and change.
+    PyObject **each = (PyObject **)(void *)&g;
+    for (size_t i = 0; i < sizeof g / sizeof *each; i++) {
+        Py_XINCREF(each[i]);
+    }
+    bool fine =
+        get_send_limits(&g, options) && get_inbound_limits(&g, options) &&
+        get_client_limits(&g, options) && get_times(&g, &options->config) &&
+        get_lists(&g, options) &&
+        (g.release_gil == NULL ||
+         py_get_bool("release_gil", g.release_gil, &options->release_gil));
+    for (size_t i = 0; i < sizeof g / sizeof *each; i++) {
+        Py_XDECREF(each[i]);
+    }
+    return fine;
 }
 
 void

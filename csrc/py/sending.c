@@ -111,7 +111,8 @@ fan_out(py_hub *self, ws_target target, PyObject *data, PyObject *exclude,
     if (!py_hub_enter_open(self) || !get_payload(self, data, text, &payload)) {
         return NULL;
     }
-    if (py_exclude_get(self, exclude, &left_out)) {
+    if (py_exclude_get(self, exclude, &left_out) &&
+        py_hub_enter_open(self)) { // again: that may have run anything
         ws_hub *core = self->core;
         Py_BEGIN_ALLOW_THREADS
             err = ws_outgoing_fan_out(&payload.out, core, target, &left_out,

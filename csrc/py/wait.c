@@ -1,5 +1,6 @@
 #include "wait.h"
 
+#include "core/fork.h"
 #include "state.h"
 
 uint64_t
@@ -13,6 +14,7 @@ bool
 py_wait_flush(ws_flush *flush, uint64_t until_ns, ws_err *result)
 {
     bool quiet = true;
+    uint32_t generation = ws_fork_generation();
     *result = WS_ERR_TIMEOUT;
     do {
         uint64_t end = py_slice_end(until_ns);
@@ -20,6 +22,9 @@ py_wait_flush(ws_flush *flush, uint64_t until_ns, ws_err *result)
             *result = ws_flush_wait(flush, end);
         Py_END_ALLOW_THREADS
         quiet = PyErr_CheckSignals() == 0;
+        if (generation != ws_fork_generation()) {
+            return false;
+        }
     } while (quiet && *result == WS_ERR_TIMEOUT && ws_now_ns() < until_ns);
     Py_BEGIN_ALLOW_THREADS
         ws_flush_free(flush);

@@ -17,7 +17,8 @@
 uint64_t py_slice_end(uint64_t until_ns);
 
 /* Waits for a flush, and frees it. *result: WS_OK, TIMEOUT or CLOSED.
-   False: a signal handler has raised. */
+   False: a signal handler has raised; or has forked, then without an
+   exception in the child, where the flush is leaked. */
 bool py_wait_flush(ws_flush *flush, uint64_t until_ns, ws_err *result);
 
 #endif
