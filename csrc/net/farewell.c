@@ -19,8 +19,8 @@ close_clients(ws_hub *hub, const ws_farewell *f)
     }
 }
 
-static void
-stop_serving(ws_pump *pump)
+void
+ws_pump_stop_serving(ws_pump *pump)
 {
     pump->draining = true;
     ws_hub_shut(pump->hub);
@@ -34,7 +34,7 @@ run_close(ws_task *task, void *arg)
 {
     const ws_farewell *f = (ws_farewell *)task; // the task is its first field
     ws_pump *pump = arg;
-    stop_serving(pump);
+    ws_pump_stop_serving(pump);
     close_clients(pump->hub, f);
     ws_conn *next = NULL;
     for (ws_conn *conn = pump->conns; conn != NULL; conn = next) {
@@ -48,7 +48,7 @@ run_kill(ws_task *task, void *arg)
 {
     (void)task;
     ws_pump *pump = arg;
-    stop_serving(pump);
+    ws_pump_stop_serving(pump);
     pump->stopping = true;
 }
 

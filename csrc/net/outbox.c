@@ -93,8 +93,8 @@ ws_outbox_ping(ws_conn *conn, uint64_t payload)
     return true;
 }
 
-/* The Close, once nothing else is to be said; true: it is in ctl. */
-static bool
+/* The Close, once nothing else is to be said. */
+static void
 put_close(ws_conn *conn)
 {
     uint8_t frame[WS_FRAME_CONTROL_MAX];
@@ -102,7 +102,7 @@ put_close(ws_conn *conn)
     size_t size = 0;
 
     if (!conn->closing || conn->close_queued || conn->mid_message) {
-        return false;
+        return;
     }
     if (conn->close_received) {
         size = ws_frame_encode_close(frame, conn->echo_code, NULL, 0);
@@ -116,10 +116,9 @@ put_close(ws_conn *conn)
     }
     if (!ws_outbox_put(conn, frame, size)) {
         ws_conn_doom(conn, "out of memory");
-        return false;
+        return;
     }
     conn->close_queued = true;
-    return true;
 }
 
 /* A pong that had to wait for room. */
@@ -194,7 +193,7 @@ gather(ws_conn *conn, batch *b)
                                     alone ? 1 : BATCH_BYTES, &b->offset);
     }
     if (b->msg_count == 0) {
-        (void)put_close(conn);
+        put_close(conn);
     }
     if (!conn->mid_message && conn->ctl.size > conn->ctl.offset) {
         b->ctl_size = conn->ctl.size - conn->ctl.offset;

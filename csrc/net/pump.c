@@ -173,11 +173,7 @@ run(void *arg)
     while (!pump->stopping && !(pump->draining && pump->conn_count == 0)) {
         turn(pump);
     }
-    while (pump->ports != NULL) {
-        ws_port_stop(pump->ports);
-    }
-    pump->draining = true;
-    ws_hub_shut(pump->hub);
+    ws_pump_stop_serving(pump);
     cut_all(pump);
     end_doorbell(pump);
     ws_loop_leave(pump->loop);

@@ -91,6 +91,9 @@ ws_pump_now(ws_pump *pump)
     return pump->now_ns;
 }
 
+/* farewell.c: from here on there are no new connections and no new clients. */
+void ws_pump_stop_serving(ws_pump *pump);
+
 /* port.c: the pump stops serving the port. */
 void ws_port_stop(ws_port *port);
 
