@@ -419,7 +419,18 @@ def test_a_wrong_path_is_refused(path: str) -> None:
         wssend.WSHub().add_page(path, "text/plain", "")
 
 
-@pytest.mark.parametrize("kind", ["", " text", "text ", "a\r\nSet-Cookie: x", "ü"])
+def test_the_longest_content_type_is_served() -> None:
+    kind = "x" * 255
+    with wssend.WSHub() as hub:
+        hub.add_page("/", kind, "there")
+        got = http(hub.listen("127.0.0.1", 0).url, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert f"Content-Type: {kind}\r\n".encode() in got
+        assert got.endswith(b"\r\n\r\nthere")
+
+
+@pytest.mark.parametrize(
+    "kind", ["", " text", "text ", "a\r\nSet-Cookie: x", "ü", "x" * 256]
+)
 def test_a_wrong_content_type_is_refused(kind: str) -> None:
     with pytest.raises(ValueError, match=r"^content_type must be visible ASCII"):
         wssend.WSHub().add_page("/", kind, "")

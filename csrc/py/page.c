@@ -4,6 +4,9 @@
 #include "hub.h"
 #include "raise.h"
 
+/* A longer one would not fit into the head of a response. */
+enum { HEADER_MAX = 255 };
+
 /* A value that may stand in a header line. */
 static bool
 get_header(const char *name, PyObject *value, ws_text *out)
@@ -15,12 +18,12 @@ get_header(const char *name, PyObject *value, ws_text *out)
     for (size_t i = 0; i < out->size; i++) {
         fine &= out->data[i] >= ' ' && out->data[i] <= '~';
     }
-    if (!fine || out->size == 0 || out->data[0] == ' ' ||
-        out->data[out->size - 1] == ' ') {
+    if (!fine || out->size == 0 || out->size > HEADER_MAX ||
+        out->data[0] == ' ' || out->data[out->size - 1] == ' ') {
         PyErr_Format(PyExc_ValueError,
-                     "%s must be visible ASCII, like \"text/html\", not "
-                     "%.200R",
-                     name, value);
+                     "%s must be visible ASCII, 1 to %d characters like "
+                     "\"text/html\", not %.200R",
+                     name, (int)HEADER_MAX, value);
         return false;
     }
     return true;
