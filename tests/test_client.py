@@ -356,6 +356,7 @@ def test_a_client_whose_end_was_told_is_not_kept_for_its_state() -> None:
         assert isinstance(next(events), wssend.Connected)
         own.close()
         assert isinstance(next(events), wssend.Disconnected)
+        server.connect("b")  # the pump has let go of the first one by then
         client.state["late"] = True
         gone = weakref.ref(client)
         del client
