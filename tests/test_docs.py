@@ -80,9 +80,9 @@ def test_the_other_calls_of_the_readme() -> None:
             assert client.recv() == "framed once"
 
 
-def test_the_how_to_runs_from_top_to_bottom() -> None:
+def test_the_how_to_and_the_page_on_proxies_run_from_top_to_bottom() -> None:
     names: dict[str, Any] = {"wssend": wssend}
-    for code in blocks("docs/howto.md"):
+    for code in blocks("docs/howto.md") + blocks("docs/proxies.md"):
         fresh = "wssend.WSHub(" in code
         if not fresh:  # it goes on with a hub that is open
             names["hub"] = wssend.WSHub()
@@ -96,7 +96,7 @@ def test_the_how_to_runs_from_top_to_bottom() -> None:
 def test_every_example_is_run() -> None:
     assert len(blocks("README.md")) == 3, "and the tests above name each of them"
     pages = {path.name for path in (ROOT / "docs").glob("*.md") if blocks(str(path))}
-    assert pages == {"howto.md"}
+    assert pages == {"howto.md", "proxies.md"}
 
 
 def test_the_reference_is_made_of_the_docstrings() -> None:

@@ -55,7 +55,9 @@ def split_url(url: str) -> tuple[str | tuple[str, int], str]:
     return (host.strip("[]"), int(port)), f"/{path}"
 
 
-def connect_socket(url: str, receive_buffer: int | None = None) -> socket.socket:
+def connect_socket(
+    url: str, receive_buffer: int | None = None, source: str | None = None
+) -> socket.socket:
     """Connect to a listener's URL: ws://host:port/ or ws+unix:/path."""
     address, _ = split_url(url)
     if isinstance(address, str):
@@ -69,6 +71,8 @@ def connect_socket(url: str, receive_buffer: int | None = None) -> socket.socket
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     sock.settimeout(TIMEOUT)
     try:
+        if source is not None:
+            sock.bind((source, 0))
         sock.connect(address)
     except OSError:
         sock.close()
@@ -84,6 +88,8 @@ class Client:
         target: The request's path and query.
         headers: More header lines.
         receive_buffer: SO_RCVBUF; a small one fills up soon.
+        host: What it calls the server.
+        source: The address that it connects from.
     """
 
     def __init__(
@@ -92,13 +98,15 @@ class Client:
         target: str | None = None,
         headers: Iterable[tuple[str, str]] = (),
         receive_buffer: int | None = None,
+        host: str = "localhost",
+        source: str | None = None,
     ) -> None:
         if target is None:
             target = split_url(url)[1]
-        self.socket = connect_socket(url, receive_buffer)
+        self.socket = connect_socket(url, receive_buffer, source)
         self._unread = b""
         try:
-            self.response = self._shake_hands(target, headers)
+            self.response = self._shake_hands(target, [("Host", host), *headers])
         except BaseException:
             self.socket.close()
             raise
@@ -106,7 +114,6 @@ class Client:
     def _shake_hands(self, target: str, headers: Iterable[tuple[str, str]]) -> str:
         lines = [
             f"GET {target} HTTP/1.1",
-            "Host: localhost",
             "Upgrade: websocket",
             "Connection: Upgrade",
             "Sec-WebSocket-Version: 13",
