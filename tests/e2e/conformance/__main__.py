@@ -1,4 +1,4 @@
-"""Examines wssend with the Autobahn test suite: python -m conformance [CASE...]
+"""Examines wssend with the Autobahn test suite: python -m e2e.conformance [CASE...]
 
 Without arguments: all cases. The suite's own pages are left in
 build/conformance/reports/index.html.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 
-from conformance.judge import complaints, listed, table
-from conformance.suite import ALL, ROOT, examine
+from e2e.conformance.judge import complaints, listed, table
+from e2e.conformance.suite import ALL, ROOT, examine
 
 TIMEOUT = 3600.0  # seconds
 

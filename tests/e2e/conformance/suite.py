@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from conformance.judge import Result
+from e2e.conformance.judge import Result
 
 __all__ = ["ALL", "QUICK", "WSTEST", "examine"]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WSTEST = ROOT / ".deps" / "autobahn" / "wstest"  # by scripts/setup-autobahn
 AGENT = "wssend"
 ALL = ("*",)
@@ -30,7 +30,7 @@ QUICK = (
 @contextmanager
 def echo_server(log: IO[bytes]) -> Iterator[str]:
     """Serve echoes in a process of its own; its address."""
-    command = [sys.executable, "-m", "conformance.echo_server"]
+    command = [sys.executable, "-m", "e2e.conformance.echo_server"]
     with subprocess.Popen(
         command, cwd=ROOT / "tests", stdout=subprocess.PIPE, stderr=log
     ) as server:
