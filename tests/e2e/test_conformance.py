@@ -9,7 +9,7 @@ from e2e.conformance.judge import complaints, listed, table
 from e2e.conformance.suite import QUICK, ROOT, WSTEST, examine
 from e2e.conftest import unavailable
 
-TIMEOUT = 150.0  # seconds
+TIMEOUT = 240.0  # seconds
 
 
 @pytest.mark.timeout(TIMEOUT + 20)
