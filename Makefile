@@ -2,6 +2,7 @@
 #
 #   PYTHON=...   the Python for a new .venv (default: python3, at least 3.10)
 #   ARGS=...     more arguments, e.g. make test ARGS="-k broadcast -x"
+#   CASES=...    of make conformance, e.g. CASES="6.* 7.1.1"
 
 SHELL := /bin/bash -euo pipefail
 VENV := .venv
@@ -9,14 +10,15 @@ BUILD := build/dev
 export PYTHON
 
 .PHONY: help setup setup-e2e build run test test-asan test-tsan \
-	test-all-pythons lint format bench clean
+	test-all-pythons conformance lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
 		awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 # The machine is looked at once, and again when the look-out has changed.
-.deps/ready: scripts/setup scripts/need scripts/build-libwebsockets
+.deps/ready: scripts/setup scripts/need scripts/build-libwebsockets \
+		scripts/private-apt.sh
 	@scripts/setup
 	@mkdir -p $(@D) && touch $@
 
@@ -25,7 +27,7 @@ build: .deps/ready
 
 setup: build ## install what is missing, make .venv, compile
 
-setup-e2e: ## the browser, Node and Go that the end-to-end tests use
+setup-e2e: build ## the browser and the tools that the end-to-end tests use
 	@scripts/setup-e2e
 
 run: build ## serve the demo page
@@ -42,6 +44,10 @@ test-tsan: .deps/ready ## the same under the thread sanitizer
 
 test-all-pythons: .deps/ready ## Python tests on each Python of this machine
 	@scripts/test-all-pythons $(ARGS)
+
+conformance: build ## all of the Autobahn test suite
+	@scripts/setup-autobahn
+	@set -f; cd tests && ../$(VENV)/bin/python -m e2e.conformance $(CASES)
 
 lint: build ## formatters, types, static analysis
 	@scripts/lint

@@ -20,9 +20,9 @@
 #include "frame.h"
 #include "utf8.h"
 
-/* A bound for max_fragments that no sane client reaches: 4 MB sent in pieces
+/* A bound for max_fragments that no sane client reaches: 8 MB sent in pieces
    of 64 bytes stay within it. */
-#define WS_DECODE_MAX_FRAGMENTS UINT32_C(65536)
+#define WS_DECODE_MAX_FRAGMENTS UINT32_C(131072)
 
 /* Shared by many decoders, so that each pays one pointer. */
 typedef struct ws_decode_limits {
