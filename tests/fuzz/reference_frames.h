@@ -315,19 +315,15 @@ reference_frames(const uint8_t *data, size_t size,
             bool early = reference_frame_judge(&f, false, &m, limits) != 0;
             log.used += early ? 2 : 2 + f.form;
             frame_log_last(&log, 'X', broken, NULL, 0);
-        } else if (f.key == NULL) {
-            break;
-        } else if (f.opcode < 8) {
+        } else if (f.key != NULL && f.opcode < 8) {
             log.used += f.header_size + f.here;
             reference_data(&log, &m, &f);
-        } else if (f.here == f.size) {
+        } else if (f.key != NULL && f.here == f.size) {
             log.used += f.header_size + f.here;
             reference_control(&log, &f);
-        } else {
-            break;
         }
-        if (f.key != NULL && f.here < f.size) {
-            break;
+        if (broken == 0 && (f.key == NULL || f.here < f.size)) {
+            break; // the rest of the frame is not here
         }
     }
     if (!log.ended) {
