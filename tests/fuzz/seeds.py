@@ -151,6 +151,19 @@ def frame_decode() -> Iterator[bytes]:
         yield chosen(data, 4, 5, 2, 1, 4, 0xFF, 0xFF, 0xFF, 0xFF)  # bytes
 
 
+def conn() -> Iterator[bytes]:
+    raw, patient, leaves, sends = 1, 2, 4, 3 << 3
+    for data in frame_sequences():
+        for manner in (0, patient, patient | sends, leaves):
+            yield chosen(data, manner, 0)
+        yield from cut(data, patient | sends)
+    for data in requests():
+        yield chosen(data, raw, 0)
+        yield chosen(data + frame(0x81, b"hello"), raw, 3, 50, 50, 50)
+    for data in (b"", frame(0x89, b"p") * 5):
+        yield chosen(request("GET / HTTP/1.1", UPGRADE) + data, raw, 0)
+
+
 def utf8() -> Iterator[bytes]:
     for text in TEXTS:
         yield from cut(text)
@@ -232,7 +245,7 @@ def network() -> Iterator[bytes]:
 
 TARGETS: dict[str, Callable[[], Iterator[bytes]]] = {
     made.__name__: made
-    for made in (frame_decode, http_request, network, origin, query, utf8)
+    for made in (conn, frame_decode, http_request, network, origin, query, utf8)
 }
 
 
