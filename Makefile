@@ -10,7 +10,7 @@ BUILD := build/dev
 export PYTHON
 
 .PHONY: help setup setup-e2e build run test test-asan test-tsan \
-	test-all-pythons conformance lint format bench clean
+	test-all-pythons conformance fuzz fuzz-quick lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
@@ -49,12 +49,18 @@ conformance: build ## all of the Autobahn test suite
 	@scripts/setup-autobahn
 	@set -f; cd tests && ../$(VENV)/bin/python -m e2e.conformance $(CASES)
 
+fuzz: .deps/ready ## five minutes for each fuzz target, or ARGS="--seconds N TARGET"
+	@scripts/fuzz $(ARGS)
+
+fuzz-quick: .deps/ready ## their corpus, and a few seconds more
+	@scripts/fuzz --seconds 4 --jobs 2 $(ARGS)
+
 lint: build ## formatters, types, static analysis
 	@scripts/lint
 
 format: build ## let the formatters have their way
 	@scripts/need clang-format-14
-	clang-format-14 -i csrc/*/*.[ch] tests/c/*.[ch]
+	clang-format-14 -i csrc/*/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch]
 	$(VENV)/bin/ruff format --quiet .
 	$(VENV)/bin/ruff check --fix --quiet .
 

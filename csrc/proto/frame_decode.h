@@ -93,7 +93,8 @@ void ws_frame_decoder_init(ws_frame_decoder *dec,
 
 /*
  * Returns the next event and moves *data and *size past the bytes it used.
- * The events, their pieces joined, do not depend on how the bytes were cut.
+ * The events, their pieces joined, do not depend on how the bytes were cut,
+ * save for how much of a bad text is handed out before its ERROR.
  *
  * ERROR codes (RFC 6455 5.1 to 5.5, 7.4.1, 8.1):
  *   1002  a frame that is not masked, not in its shortest form, of a reserved
