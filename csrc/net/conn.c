@@ -405,6 +405,9 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
         on_writable(conn);
         break;
     case LWS_CALLBACK_RAW_CLOSE:
+        if (conn->tls != NULL) {
+            ws_tls_take_leave(wsi);
+        }
         end(conn);
         return 0;
     default:

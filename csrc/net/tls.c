@@ -136,3 +136,13 @@ ws_tls_finish(struct lws *wsi)
     int done = SSL_shutdown(ssl);
     return done >= 0 || SSL_get_error(ssl, done) != SSL_ERROR_WANT_WRITE;
 }
+
+void
+ws_tls_take_leave(struct lws *wsi)
+{
+    SSL *ssl = lws_get_ssl(wsi);
+    if (ssl != NULL && SSL_get_shutdown(ssl) == SSL_RECEIVED_SHUTDOWN) {
+        ERR_clear_error();
+        (void)SSL_shutdown(ssl);
+    }
+}

@@ -64,4 +64,7 @@ ssize_t ws_tls_write(struct lws *wsi, const void *data, size_t size);
 /* Says that nothing more will come. False: no room, try again. */
 bool ws_tls_finish(struct lws *wsi);
 
+/* It is about to be closed: if the peer has taken its leave, so do we. */
+void ws_tls_take_leave(struct lws *wsi);
+
 #endif
