@@ -1,4 +1,4 @@
-/* tls_files.c - where a TLS identity is, as WSHub.listen and reload_tls are
+/* tls.c - where a TLS identity is, as WSHub.listen and reload_tls are
    told, and what is wrong with it. */
 #include <errno.h>
 
