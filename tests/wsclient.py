@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import socket
+import ssl
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -47,16 +48,16 @@ def split_url(url: str) -> tuple[str | tuple[str, int], str]:
 
     Without urllib, whose caches would look like a leak of ours.
     """
-    if url.startswith("ws+unix:"):
-        file, _, path = url.removeprefix("ws+unix:").partition(":")
+    if "+unix:" in url:
+        file, _, path = url.partition(":")[2].partition(":")
         return file, path or "/"
-    place, _, path = url.removeprefix("ws://").partition("/")
+    place, _, path = url.partition("://")[2].partition("/")
     host, _, port = place.rpartition(":")
     return (host.strip("[]"), int(port)), f"/{path}"
 
 
 def connect_socket(url: str, receive_buffer: int | None = None) -> socket.socket:
-    """Connect to a listener's URL: ws://host:port/ or ws+unix:/path."""
+    """Connect to a listener's URL: ws://host:port/ or ws+unix:/path (wss: no TLS)."""
     address, _ = split_url(url)
     if isinstance(address, str):
         family = socket.AF_UNIX
@@ -76,6 +77,14 @@ def connect_socket(url: str, receive_buffer: int | None = None) -> socket.socket
     return sock
 
 
+def trusting() -> ssl.SSLContext:
+    """A context that believes every server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 class Client:
     """A client of a hub, connected and upgraded.
 
@@ -84,6 +93,8 @@ class Client:
         target: The request's path and query.
         headers: More header lines.
         receive_buffer: SO_RCVBUF; a small one fills up soon.
+        tls: How to speak TLS, where the URL begins with wss; by default without
+            a look at the server's certificate.
     """
 
     def __init__(
@@ -92,12 +103,18 @@ class Client:
         target: str | None = None,
         headers: Iterable[tuple[str, str]] = (),
         receive_buffer: int | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         if target is None:
             target = split_url(url)[1]
         self.socket = connect_socket(url, receive_buffer)
         self._unread = b""
         try:
+            if url.startswith("wss"):
+                context = tls or trusting()
+                self.socket = context.wrap_socket(
+                    self.socket, server_hostname="localhost"
+                )
             self.response = self._shake_hands(target, headers)
         except BaseException:
             self.socket.close()
@@ -124,7 +141,7 @@ class Client:
     def _read_more(self) -> None:
         try:
             data = self.socket.recv(65536)
-        except ConnectionError as error:
+        except (ConnectionError, ssl.SSLEOFError) as error:
             raise Gone(str(error)) from error
         if not data:
             raise Gone("the server has closed the connection")

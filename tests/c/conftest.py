@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-
 # Where TLS makes what is tested another thing, or takes it out of the test's hands.
 WITHOUT_TLS = {
     "a_request_that_takes_too_long_is_408": "silence is cut, not answered: test_tls.c",
