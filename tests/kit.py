@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -25,13 +26,16 @@ HERE = Path(__file__).parent
 class Server:
     """A hub that listens, and clients that connect to it.
 
-    Ids are taken from the query parameter ``id``, users from ``user``.
+    Ids are taken from the query parameter ``id``, users from ``user``. With
+    ``tls``, a PEM file with certificate and key, all of them speak TLS.
     """
 
-    def __init__(self, stack: ExitStack, **options: Any) -> None:
+    def __init__(
+        self, stack: ExitStack, *, tls: Path | None = None, **options: Any
+    ) -> None:
         self.hub = wssend.WSHub(id_query="id", user_query="user", **options)
         stack.enter_context(self.hub)
-        self.listener = self.hub.listen("127.0.0.1", 0)
+        self.listener = self.hub.listen("127.0.0.1", 0, tls_cert=tls)
         self.url = self.listener.url
         self._stack = stack
 
@@ -63,6 +67,30 @@ def serving(**options: Any) -> Iterator[Server]:
     """A Server; all is closed in the end."""
     with ExitStack() as stack:
         yield Server(stack, close_timeout=options.pop("close_timeout", 2), **options)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate and its key, each in a PEM file, and both in one."""
+
+    cert: Path
+    key: Path
+    both: Path
+
+
+def make_pair(folder: Path, name: str, issuer: Pair | None = None) -> Pair:
+    """Make a certificate for localhost, signed by an issuer or by itself."""
+    stem = folder / name
+    pair = Pair(*(stem.with_suffix(end) for end in (".crt", ".key", ".pem")))
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"]
+    command += ["-pkeyopt", "ec_paramgen_curve:P-256", "-subj", f"/CN={name}"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    command += ["-keyout", str(pair.key), "-out", str(pair.cert)]
+    if issuer is not None:
+        command += ["-CA", str(issuer.cert), "-CAkey", str(issuer.key)]
+    subprocess.run(command, check=True, capture_output=True)
+    pair.both.write_bytes(pair.key.read_bytes() + pair.cert.read_bytes())
+    return pair
 
 
 def there(value: T | None) -> T:

@@ -206,7 +206,7 @@ def test_a_descriptor_that_does_not_listen(hub: wssend.WSHub) -> None:
         ({"fd": "1"}, TypeError, "^fd must be an int"),
         ({"sock": 1}, TypeError, "^sock must be a socket, not 1$"),
         ({"sock": object()}, TypeError, "."),
-        ({"tls_cert": "x"}, TypeError, "unexpected keyword argument 'tls_cert'"),
+        ({"tls": "x"}, TypeError, "unexpected keyword argument 'tls'"),
     ],
 )
 def test_wrong_arguments_are_named(

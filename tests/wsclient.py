@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import socket
+import ssl
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -47,10 +48,10 @@ def split_url(url: str) -> tuple[str | tuple[str, int], str]:
 
     Without urllib, whose caches would look like a leak of ours.
     """
-    if url.startswith("ws+unix:"):
-        file, _, path = url.removeprefix("ws+unix:").partition(":")
+    if "+unix:" in url:
+        file, _, path = url.partition(":")[2].partition(":")
         return file, path or "/"
-    place, _, path = url.removeprefix("ws://").partition("/")
+    place, _, path = url.partition("://")[2].partition("/")
     host, _, port = place.rpartition(":")
     return (host.strip("[]"), int(port)), f"/{path}"
 
@@ -58,7 +59,7 @@ def split_url(url: str) -> tuple[str | tuple[str, int], str]:
 def connect_socket(
     url: str, receive_buffer: int | None = None, source: str | None = None
 ) -> socket.socket:
-    """Connect to a listener's URL: ws://host:port/ or ws+unix:/path."""
+    """Connect to a listener's URL: ws://host:port/ or ws+unix:/path (wss: no TLS)."""
     address, _ = split_url(url)
     if isinstance(address, str):
         family = socket.AF_UNIX
@@ -80,6 +81,14 @@ def connect_socket(
     return sock
 
 
+def trusting() -> ssl.SSLContext:
+    """A context that believes every server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 class Client:
     """A client of a hub, connected and upgraded.
 
@@ -90,6 +99,8 @@ class Client:
         receive_buffer: SO_RCVBUF; a small one fills up soon.
         host: What it calls the server.
         source: The address that it connects from.
+        tls: How to speak TLS, where the URL begins with wss; by default without
+            a look at the server's certificate.
     """
 
     def __init__(
@@ -100,12 +111,18 @@ class Client:
         receive_buffer: int | None = None,
         host: str = "localhost",
         source: str | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         if target is None:
             target = split_url(url)[1]
         self.socket = connect_socket(url, receive_buffer, source)
         self._unread = b""
         try:
+            if url.startswith("wss"):
+                context = tls or trusting()
+                self.socket = context.wrap_socket(
+                    self.socket, server_hostname="localhost"
+                )
             self.response = self._shake_hands(target, [("Host", host), *headers])
         except BaseException:
             self.socket.close()
@@ -131,7 +148,7 @@ class Client:
     def _read_more(self) -> None:
         try:
             data = self.socket.recv(65536)
-        except ConnectionError as error:
+        except (ConnectionError, ssl.SSLEOFError) as error:
             raise Gone(str(error)) from error
         if not data:
             raise Gone("the server has closed the connection")

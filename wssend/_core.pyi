@@ -67,6 +67,13 @@ class Listener:
     @property
     def closed(self) -> bool: ...
     def close(self) -> None: ...
+    def reload_tls(
+        self,
+        *,
+        tls_cert: str | PathLike[str] | None = None,
+        tls_key: str | PathLike[str] | None = None,
+        tls_client_ca: str | PathLike[str] | None = None,
+    ) -> None: ...
 
 @final
 class EventIterator:
@@ -109,6 +116,9 @@ class WSHub:
         sock: _HasFileno | None = None,
         fd: int | None = None,
         backlog: int = 1024,
+        tls_cert: str | PathLike[str] | None = None,
+        tls_key: str | PathLike[str] | None = None,
+        tls_client_ca: str | PathLike[str] | None = None,
     ) -> Listener: ...
     @property
     def closed(self) -> bool: ...

@@ -95,6 +95,7 @@ void
 ws_conn_free(ws_conn *conn)
 {
     assert(conn->phase == WS_CONN_ENDED);
+    ws_tls_unref(conn->tls);
     ws_port_unref(conn->port);
     ws_free(conn->opening);
     ws_free(conn->peer);
@@ -154,14 +155,16 @@ ws_conn_accept(ws_pump *pump, ws_port *port, int fd, const ws_addr *peer)
     conn->timer.kind = WS_TIMER_CONN;
     (void)atomic_fetch_add(&port->refs, 1);
     conn->port = port;
+    conn->tls = port->tls == NULL ? NULL : ws_tls_ref(port->tls);
     link_conn(conn);
     ws_count(&pump->counters->accepted_connections, 1);
     tune(conn, fd);
     if (config->open_timeout_ns > 0) {
         set_deadline(conn, config->open_timeout_ns);
     }
-    struct lws *wsi =
-        ws_loop_adopt(pump->loop, pump->vhost, "wssend", fd, conn);
+    struct lws_vhost *vhost =
+        conn->tls == NULL ? pump->vhost : ws_tls_vhost(conn->tls);
+    struct lws *wsi = ws_loop_adopt(pump->loop, vhost, "wssend", fd, conn);
     if (wsi == NULL) {
         end(conn); // unless RAW_CLOSE has come already
     } else {
@@ -214,6 +217,18 @@ ws_conn_begin_closing(ws_conn *conn)
     }
 }
 
+/* Our FIN; under TLS its close_notify goes before, if need be once there is
+   room for it. */
+static void
+send_fin(ws_conn *conn)
+{
+    if (conn->tls == NULL || ws_tls_finish(conn->wsi)) {
+        (void)shutdown(lws_get_socket_fd(conn->wsi), SHUT_WR);
+    } else if (lws_callback_on_writable(conn->wsi) < 0) {
+        ws_conn_doom(conn, "out of memory");
+    }
+}
+
 void
 ws_conn_linger(ws_conn *conn)
 {
@@ -222,7 +237,7 @@ ws_conn_linger(ws_conn *conn)
         (void)lws_rx_flow_control(conn->wsi, 1);
     }
     conn->phase = WS_CONN_LINGERING;
-    (void)shutdown(lws_get_socket_fd(conn->wsi), SHUT_WR);
+    send_fin(conn);
     if (!conn->closing || config->close_timeout_ns == 0) {
         set_deadline(conn, config->close_timeout_ns > 0
                                ? config->close_timeout_ns
@@ -359,14 +374,20 @@ static void
 on_writable(ws_conn *conn)
 {
     conn->blocked = false;
-    ws_outbox_write(conn);
+    if (conn->phase == WS_CONN_LINGERING) {
+        send_fin(conn);
+    } else {
+        ws_outbox_write(conn);
+    }
 }
 
 static int
 callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
          void *in, size_t len)
 {
-    (void)user;
+    if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) {
+        return ws_tls_set_up(in, user);
+    }
     ws_conn *conn = lws_get_opaque_user_data(wsi);
     if (conn == NULL || conn->phase == WS_CONN_ENDED) {
         return 0;
@@ -384,6 +405,9 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
         on_writable(conn);
         break;
     case LWS_CALLBACK_RAW_CLOSE:
+        if (conn->tls != NULL) {
+            ws_tls_take_leave(wsi);
+        }
         end(conn);
         return 0;
     default:

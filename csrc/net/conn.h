@@ -31,6 +31,7 @@
 #include "proto/frame_decode.h"
 #include "proto/http_request.h"
 #include "timer.h"
+#include "tls.h"
 
 struct lws;
 struct lws_protocols;
@@ -61,11 +62,15 @@ typedef struct ws_ctl {
     uint32_t offset; /* bytes of it that the kernel has */
 } ws_ctl;
 
+/* What is to be tried again as it is, see outbox.c. */
+typedef struct ws_sealed ws_sealed;
+
 struct ws_conn {
     ws_pump *pump;
     struct lws *wsi;      /* NULL before adoption and once ended */
     ws_conn *prev, *next; /* of all; `next` also of those to be freed */
     ws_port *port;        /* a reference */
+    ws_tls *tls;          /* a reference; NULL: plain */
     ws_client *client;    /* a reference, from the upgrade on */
     const char *doom;     /* static text: why it must end; NULL: it lives */
     ws_conn_phase phase;
@@ -75,9 +80,10 @@ struct ws_conn {
     ws_ctl ctl;
     const ws_page *page; /* ANSWERING: the body behind ctl, a reference */
     size_t page_offset;
-    bool blocked;     /* a short write: waits for the socket */
-    bool mid_message; /* the kernel has part of the oldest message */
-    bool pong_due;    /* pong[] waits for room in ctl */
+    ws_sealed *sealed; /* TLS: refused for now, comes again as it is */
+    bool blocked;      /* a short write: waits for the socket */
+    bool mid_message;  /* the kernel has part of the oldest message */
+    bool pong_due;     /* pong[] waits for room in ctl */
     uint8_t pong_size;
     uint8_t *pong; /* WS_FRAME_CONTROL_PAYLOAD_MAX bytes, made when needed */
 

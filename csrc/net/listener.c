@@ -236,6 +236,9 @@ accept_batch(void *user, int fd, int events)
     (void)fd;
     (void)events; // an error, too, is learnt from accept
     for (int i = 0; i < WS_LISTENER_BATCH && accept_one(listener); i++) {
+        if (listener->hooks.tls && ws_loop_is_shaking(listener->loop)) {
+            break;
+        }
     }
 }
 

@@ -66,6 +66,7 @@ typedef struct ws_listener_hooks {
                            (TCP_NOTSENT_LOWAT, SO_SNDBUF for unix); 0: its
                            default */
     uint8_t timer_kind; /* of the timer that ends a pause */
+    bool tls;           /* each costs a TLS handshake: accept less at once */
 } ws_listener_hooks;
 
 /* Starts accepting; errors as ws_loop_watch. Not started yet, or stopped. */

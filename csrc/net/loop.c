@@ -12,6 +12,7 @@
 #include "core/alloc.h"
 #include "core/lock.h"
 #include "log.h"
+#include "tls.h"
 
 enum { BATCH = 256 }; // events taken from the kernel at once
 
@@ -30,8 +31,15 @@ typedef struct entry {
     bool watch_hangup; // LWS: tell of the peer's going during a pause
     bool told_fin;     // in this pause
     bool told_dead;    // in this pause
-    ws_loop_fn *fn;    // OWN
-    void *user;        // OWN: of fn; LWS: the struct lws
+    bool shaking;      // LWS: in the TLS handshake
+    bool queued;       // ... with something to do, see ws_loop.shake_first
+    union {
+        ws_loop_fn *fn; // OWN
+        struct {
+            int prev, next; // queued; -1: none
+        };
+    };
+    void *user; // OWN: of fn; LWS: the struct lws
 } entry;
 
 struct ws_loop {
@@ -40,9 +48,12 @@ struct ws_loop {
     lws_log_cx_t log;
     int lws_bell; // lws's own eventfd, see destroy_context; -1: none
     int epoll;
-    int limit;    // entries in `fds`
-    int end;      // those from here on were never used
-    entry *fds;   // mapped whole; untouched pages cost nothing
+    int limit;                   // entries in `fds`
+    int end;                     // those from here on were never used
+    entry *fds;                  // mapped whole; untouched pages cost nothing
+    int shake_first, shake_last; // descriptors, in the order of their events;
+                                 // -1: none
+    uint64_t shaken_ns;          // spent on handshakes in this turn
     ws_lock gate; // taken before `turn` and, by the pump, let go before it:
                   // whoever waits for the pump goes first
     ws_lock turn; // guards all above
@@ -76,7 +87,11 @@ to_epoll(const entry *e)
     uint32_t events = ((e->want & WS_LOOP_READ) != 0 ? EPOLLIN : 0u) |
                       ((e->want & WS_LOOP_WRITE) != 0 ? EPOLLOUT : 0u);
 
-    // One shot, or a peer that has gone would be reported without end.
+    // One shot, or it would be reported without end while it waits its turn.
+    if (e->shaking) {
+        events |= EPOLLONESHOT;
+    }
+    // The same with a peer that has gone.
     if (e->watch_hangup && (e->want & WS_LOOP_READ) == 0) {
         events |= EPOLLONESHOT | (e->told_fin ? 0u : EPOLLRDHUP);
     }
@@ -114,10 +129,35 @@ occupy(ws_loop *loop, int fd, enum entry_kind kind, void *user)
 }
 
 static void
+enqueue(ws_loop *loop, int fd)
+{
+    entry *e = &loop->fds[fd];
+
+    e->queued = true;
+    e->prev = loop->shake_last;
+    e->next = -1;
+    *(e->prev < 0 ? &loop->shake_first : &loop->fds[e->prev].next) = fd;
+    loop->shake_last = fd;
+}
+
+static void
+dequeue(ws_loop *loop, int fd)
+{
+    entry *e = &loop->fds[fd];
+
+    e->queued = false;
+    *(e->prev < 0 ? &loop->shake_first : &loop->fds[e->prev].next) = e->next;
+    *(e->next < 0 ? &loop->shake_last : &loop->fds[e->next].prev) = e->prev;
+}
+
+static void
 vacate(ws_loop *loop, int fd)
 {
     entry *e = &loop->fds[fd];
 
+    if (e->queued) {
+        dequeue(loop, fd);
+    }
     if (e->in_epoll) {
         (void)control(loop, EPOLL_CTL_DEL, fd, 0);
     }
@@ -289,6 +329,7 @@ ws_loop_new(const ws_loop_config *config, ws_loop **out)
     }
     loop->config = *config;
     loop->lws_bell = -1;
+    loop->shake_first = loop->shake_last = -1;
     if (init_locks(loop) != WS_OK) {
         ws_free(loop);
         return WS_ERR_NOMEM;
@@ -446,10 +487,44 @@ serve(ws_loop *loop, const struct epoll_event *event)
     }
     if (e->kind == OWN) {
         serve_own(loop, fd, event->events);
+    } else if (e->shaking) {
+        loop->fds[fd].armed = DISARMED;
+        if (!e->queued) {
+            enqueue(loop, fd);
+        }
     } else if (e->watch_hangup && (e->want & WS_LOOP_READ) == 0) {
         serve_paused(loop, fd, event->events);
     } else {
         serve_lws(loop, fd, event->events);
+    }
+}
+
+/* Goes on with one TLS handshake, whatever its event was. */
+static void
+shake_one(ws_loop *loop, int fd)
+{
+    entry *e = &loop->fds[fd];
+    struct lws *wsi = e->user;
+    uint32_t tag = e->tag;
+    uint64_t begun = ws_now_ns();
+
+    dequeue(loop, fd);
+    serve_lws(loop, fd, EPOLLIN | EPOLLOUT);
+    loop->shaken_ns += ws_now_ns() - begun;
+    if (e->tag == tag) {
+        e->shaking = ws_tls_is_shaking(wsi);
+        arm(loop, fd);
+    }
+}
+
+/* One handshake at least, more as far as their time goes; the rest stays where
+   it is for the next turn, before which everything else is served. */
+static void
+shake(ws_loop *loop)
+{
+    for (bool more = true; more && loop->shake_first >= 0;) {
+        shake_one(loop, loop->shake_first);
+        more = loop->shaken_ns < WS_LOOP_SHAKE_NS;
     }
 }
 
@@ -461,13 +536,18 @@ ws_loop_turn(ws_loop *loop, int timeout_ms)
     if (wait == 0 && timeout_ms > 0) {
         wait = 1; // a timer of lws is less than that ahead
     }
+    if (loop->shake_first >= 0) {
+        wait = 0;
+    }
     ws_loop_leave(loop);
     int count = epoll_wait(loop->epoll, loop->events, BATCH, wait);
     ws_loop_enter(loop);
     assert(count >= 0 || errno == EINTR);
+    loop->shaken_ns = 0;
     for (int i = 0; i < count; i++) {
         serve(loop, &loop->events[i]);
     }
+    shake(loop);
     return count > 0 ? count : 0;
 }
 
@@ -492,12 +572,24 @@ ws_loop_adopt(ws_loop *loop, struct lws_vhost *vhost, const char *protocol,
         .vh_prot_name = protocol,
         .opaque = opaque,
     };
+    uint64_t begun = ws_now_ns();
     struct lws *wsi = lws_adopt_descriptor_vhost_via_info(&info);
+    loop->shaken_ns += ws_now_ns() - begun; // only TLS takes its time
     if (wsi != NULL && !loop->fds[fd].in_epoll) {
         lws_wsi_close(wsi, LWS_TO_KILL_SYNC);
         return NULL;
     }
+    if (wsi != NULL && ws_tls_is_shaking(wsi)) {
+        loop->fds[fd].shaking = true;
+        arm(loop, fd);
+    }
     return wsi;
+}
+
+bool
+ws_loop_is_shaking(const ws_loop *loop)
+{
+    return loop->shake_first >= 0 || loop->shaken_ns >= WS_LOOP_SHAKE_NS;
 }
 
 void

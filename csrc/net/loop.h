@@ -22,6 +22,7 @@
 #include <stddef.h>
 
 #include "core/err.h"
+#include "core/lock.h"
 
 struct lws;
 struct lws_context;
@@ -35,6 +36,10 @@ enum {
     WS_LOOP_WRITE = 2,
     WS_LOOP_ERROR = 4, /* only reported: hung up or in error */
 };
+
+/* How long the TLS handshakes of one turn may take together, about: a turn has
+   one at least, and none is cut short. */
+#define WS_LOOP_SHAKE_NS (1 * WS_NS_PER_MS)
 
 /* May watch and unwatch anything, `fd` included. */
 typedef void ws_loop_fn(void *user, int fd, int events);
@@ -95,6 +100,10 @@ int ws_loop_turn(ws_loop *loop, int timeout_ms);
  */
 struct lws *ws_loop_adopt(ws_loop *loop, struct lws_vhost *vhost,
                           const char *protocol, int fd, void *opaque);
+
+/* TLS handshakes wait for the next turn, or have had their time in this one:
+   whoever accepts connections with TLS should leave the others for later. */
+bool ws_loop_is_shaking(const ws_loop *loop);
 
 /*
  * Has on_hangup called when the peer of `wsi` goes while its reading is off

@@ -50,6 +50,10 @@ void
 ws_opening_refuse(ws_conn *conn, int status, const char *text,
                   const char *headers)
 {
+    if (conn->tls != NULL && ws_tls_is_shaking(conn->wsi)) {
+        ws_conn_doom(conn, "the TLS handshake took too long");
+        return; // there is nothing to answer in yet
+    }
     bool head_only = false;
     if (conn->opening != NULL && conn->opening->request.status == 0 &&
         conn->opening->request.head_size > 0) {

@@ -31,6 +31,13 @@ typedef struct batch {
     size_t offset; // frame bytes of msgs[0] that went before
 } batch;
 
+/* A TLS record for which there was no room. OpenSSL has made it already, so
+   the same bytes must be the next that it is given. */
+struct ws_sealed {
+    batch batch; // what they are; iov is of no use any more
+    uint8_t data[];
+};
+
 bool
 ws_outbox_put(ws_conn *conn, const void *data, size_t size)
 {
@@ -185,12 +192,13 @@ gather(ws_conn *conn, batch *b)
         put_waiting_pong(conn);
     }
     // A message that was begun goes alone while something waits to follow it.
+    size_t most = conn->tls == NULL ? BATCH_BYTES : WS_TLS_RECORD;
     bool ctl_waits = conn->ctl.size > conn->ctl.offset || conn->pong_due;
     bool alone = conn->mid_message && (ctl_waits || conn->rest_lost);
     if (conn->phase == WS_CONN_FRAMES && !conn->close_queued &&
         (conn->mid_message || !conn->rest_lost)) {
         b->msg_count = ws_chan_peek(&conn->client->chan, b->msgs,
-                                    alone ? 1 : BATCH_BYTES, &b->offset);
+                                    alone ? 1 : most, &b->offset);
     }
     if (b->msg_count == 0) {
         put_close(conn);
@@ -247,11 +255,68 @@ account(ws_conn *conn, batch *b, size_t taken)
     conn->mid_message = rest > 0;
 }
 
+/* The first record's worth, in one piece: where it is, or put together. */
+static const uint8_t *
+cut_record(ws_pump *pump, batch *b)
+{
+    b->size = at_most(b->size, WS_TLS_RECORD);
+    if (b->iov[0].iov_len >= b->size) {
+        return b->iov[0].iov_base;
+    }
+    size_t used = 0;
+    for (size_t i = 0; used < b->size; i++) {
+        size_t size = at_most(b->iov[i].iov_len, b->size - used);
+        memcpy(pump->record + used, b->iov[i].iov_base, size);
+        used += size;
+    }
+    return pump->record;
+}
+
+/* Keeps what must come again; false: no memory. */
+static bool
+seal(ws_conn *conn, const batch *b, const uint8_t *data)
+{
+    conn->sealed = ws_malloc(sizeof *conn->sealed + b->size);
+    if (conn->sealed == NULL) {
+        return false;
+    }
+    conn->sealed->batch = *b;
+    memcpy(conn->sealed->data, data, b->size);
+    return true;
+}
+
+static void
+unseal(ws_conn *conn)
+{
+    ws_free(conn->sealed);
+    conn->sealed = NULL;
+}
+
+/* As send_batch, under TLS: all of the batch, which becomes shorter, or
+   nothing of it. */
+static ssize_t
+send_record(ws_conn *conn, batch *b)
+{
+    const uint8_t *data =
+        conn->sealed != NULL ? conn->sealed->data : cut_record(conn->pump, b);
+    ssize_t taken = ws_tls_write(conn->wsi, data, b->size);
+    ws_count(&conn->pump->counters->writes, 1);
+    if (taken > 0) {
+        unseal(conn);
+    } else if (taken == 0 && conn->sealed == NULL && !seal(conn, b, data)) {
+        return -1;
+    }
+    return taken;
+}
+
 /* Bytes taken; -1: the connection is broken. A socket that takes none for now
    takes 0. */
 static ssize_t
 send_batch(ws_conn *conn, batch *b)
 {
+    if (conn->tls != NULL) {
+        return send_record(conn, b);
+    }
     int fd = lws_get_socket_fd(conn->wsi);
     struct msghdr msg = {.msg_iov = b->iov, .msg_iovlen = b->iov_count};
     ssize_t sent = 0;
@@ -329,7 +394,11 @@ ws_outbox_write(ws_conn *conn)
             yield(conn);
             break;
         }
-        gather(conn, &b);
+        if (conn->sealed != NULL) {
+            b = conn->sealed->batch;
+        } else {
+            gather(conn, &b);
+        }
         if (b.size == 0) {
             settle(conn);
             break;
@@ -339,7 +408,9 @@ ws_outbox_write(ws_conn *conn)
             ws_conn_doom(conn, "the connection broke");
             break;
         }
-        account(conn, &b, (size_t)taken);
+        if (conn->sealed == NULL) { // else what was peeked stays so
+            account(conn, &b, (size_t)taken);
+        }
         written += (size_t)taken;
         if ((size_t)taken < b.size) {
             ws_count(&conn->pump->counters->short_writes, 1);
@@ -356,6 +427,7 @@ ws_outbox_write(ws_conn *conn)
 void
 ws_outbox_free(ws_conn *conn)
 {
+    unseal(conn);
     ws_free(conn->ctl.data);
     conn->ctl = (ws_ctl){0};
     ws_free(conn->pong);

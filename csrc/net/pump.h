@@ -12,11 +12,13 @@
 #ifndef WS_NET_PUMP_H
 #define WS_NET_PUMP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "core/err.h"
 #include "core/hub.h"
+#include "identity.h"
 #include "listener.h"
 #include "pages.h"
 
@@ -59,10 +61,23 @@ WS_MUST_CHECK ws_err ws_pump_new(ws_hub *hub, ws_pages *pages,
 WS_MUST_CHECK ws_err ws_pump_listen(ws_pump *pump, ws_listener *listener,
                                     const char *path, ws_port **out);
 
+/* The same with TLS, and NULL without; `identity` is taken over likewise. */
+WS_MUST_CHECK ws_err ws_pump_listen_tls(ws_pump *pump, ws_listener *listener,
+                                        const char *path,
+                                        ws_identity *identity, ws_port **out);
+
+/* Has a port with TLS show another identity from here on; connections stay as
+   they are. Takes over `identity`, whatever is returned. NOT_FOUND: the port
+   is closed; HUB_CLOSED: the pump has ended; NOMEM. */
+WS_MUST_CHECK ws_err ws_port_set_identity(ws_port *port,
+                                          ws_identity *identity);
+
 /* Stops accepting and closes the listening socket; its connections stay.
    Idempotent, also after the pump has ended. */
 void ws_port_close(ws_port *port);
 void ws_port_unref(ws_port *port); /* NULL does nothing */
+
+bool ws_port_is_tls(const ws_port *port);
 
 /* Where it listens; borrowed from the port. */
 const ws_addr *ws_port_addr(const ws_port *port);

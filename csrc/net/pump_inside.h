@@ -35,7 +35,9 @@ struct ws_port {
     ws_pump *pump; /* the pump's thread; NULL once closed */
     ws_port *next;
     ws_listener *listener; /* the pump's thread; NULL once closed */
-    ws_wake *wake;         /* a reference */
+    ws_tls *tls;           /* the pump's thread; NULL: plain, or closed */
+    bool is_tls;
+    ws_wake *wake; /* a reference */
     ws_addr addr;
     char *path; /* NULL: any */
 };
@@ -70,6 +72,7 @@ struct ws_pump {
     bool draining;
     bool stopping;
     uint8_t scratch[WS_PUMP_SCRATCH];
+    uint8_t record[WS_TLS_RECORD];
 
     pthread_t thread; /* new and free */
     ws_fork_hook fork;

@@ -81,7 +81,8 @@ PyDoc_STRVAR(
 PyDoc_STRVAR(
     hub_listen_doc,
     "listen($self, /, host='127.0.0.1', port=None, *, path=None, unix=None,\n"
-    "       unix_mode=0o660, sock=None, fd=None, backlog=1024)\n--\n\n"
+    "       unix_mode=0o660, sock=None, fd=None, backlog=1024,\n"
+    "       tls_cert=None, tls_key=None, tls_client_ca=None)\n--\n\n"
     "Accept clients at an address, and return its Listener.\n"
     "\n"
     "One of port, unix, sock and fd says where. A hub may listen at several\n"
@@ -102,13 +103,27 @@ PyDoc_STRVAR(
     "    backlog: Connections that the kernel holds before they are "
     "accepted,\n"
     "        1 to 65535.\n"
+    "    tls_cert: A PEM file with the certificate and, behind it, those "
+    "that\n"
+    "        lead up to its root: only TLS (1.2 and newer) is spoken then.\n"
+    "    tls_key: A PEM file with its private key, without a passphrase; "
+    "None:\n"
+    "        it is in the same file.\n"
+    "    tls_client_ca: A PEM file with the authorities that clients must "
+    "have\n"
+    "        a certificate from; None: clients need none.\n"
     "\n"
     "Raises:\n"
-    "    OSError: The address cannot be had; it is named, errno tells why.\n"
+    "    OSError: The address cannot be had; it is named, errno tells why. "
+    "Or\n"
+    "        a TLS file cannot be read; filename names it.\n"
     "    HubClosed: close() was called.\n"
-    "    TypeError, ValueError: Wrong arguments.\n"
+    "    TypeError, ValueError: Wrong arguments; the latter also names what "
+    "is\n"
+    "        wrong with a TLS file.\n"
     "\n"
-    "May wait for a name server where host is a name, without the GIL.\n");
+    "Reads the files, and may wait for a name server where host is a name,\n"
+    "without the GIL.\n");
 
 PyDoc_STRVAR(hub_get_doc,
              "get($self, /, client_id)\n--\n\n"

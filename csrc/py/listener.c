@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "args.h"
 #include "hub.h"
 #include "place.h"
 #include "raise.h"
@@ -12,6 +13,7 @@ typedef struct py_listener {
     py_hub *hub;   /* a reference */
     ws_port *port; /* a reference */
     PyObject *url;
+    py_tls_files tls; // those in use; no certificate: no TLS
     bool closed;
 } py_listener;
 
@@ -37,9 +39,11 @@ url_host(const ws_addr *addr)
 }
 
 static PyObject *
-make_url(const ws_addr *addr, const char *only)
+make_url(const ws_port *port, const char *only)
 {
     PyObject *url = NULL;
+    const ws_addr *addr = ws_port_addr(port);
+    const char *scheme = ws_port_is_tls(port) ? "wss" : "ws";
     bool is_unix = addr->family == AF_UNIX;
     PyObject *host =
         is_unix ? PyUnicode_DecodeFSDefault(addr->text + strlen("unix:"))
@@ -48,24 +52,24 @@ make_url(const ws_addr *addr, const char *only)
         return NULL;
     }
     if (is_unix) {
-        url = PyUnicode_FromFormat("ws+unix:%U%s%s", host,
+        url = PyUnicode_FromFormat("%s+unix:%U%s%s", scheme, host,
                                    only == NULL ? "" : ":",
                                    only == NULL ? "" : only);
     } else {
-        url = PyUnicode_FromFormat("ws://%U:%d%s", host, (int)addr->port,
-                                   only == NULL ? "/" : only);
+        url = PyUnicode_FromFormat("%s://%U:%d%s", scheme, host,
+                                   (int)addr->port, only == NULL ? "/" : only);
     }
     Py_DECREF(host);
     return url;
 }
 
-/* Takes over `port`. */
+/* Takes over `port`, and the files of the place. */
 static PyObject *
-make_listener(py_hub *hub, ws_port *port, const char *only)
+make_listener(py_hub *hub, ws_port *port, py_place *at)
 {
     py_state *state = py_state_of((PyObject *)hub);
     PyTypeObject *type = state == NULL ? NULL : state->listener_type;
-    PyObject *url = make_url(ws_port_addr(port), only);
+    PyObject *url = make_url(port, at->only);
     py_listener *self = url == NULL || type == NULL
                             ? NULL
                             : (py_listener *)type->tp_alloc(type, 0);
@@ -79,23 +83,27 @@ make_listener(py_hub *hub, ws_port *port, const char *only)
     self->hub = hub;
     self->port = port;
     self->url = url;
+    self->tls = at->tls;
+    at->tls = (py_tls_files){NULL, NULL, NULL};
     return (PyObject *)self;
 }
 
-/* Has the pump serve `listener`, which it takes over. */
+/* Has the pump serve `listener`, which it takes over, as it does `identity`.
+ */
 static PyObject *
-serve(py_hub *hub, ws_listener *listener, const py_place *at)
+serve(py_hub *hub, ws_listener *listener, ws_identity *identity, py_place *at)
 {
     ws_port *port = NULL;
     ws_err err = WS_OK;
     ws_pump *pump = py_hub_enter_pump(hub);
     if (pump == NULL) {
         ws_listener_free(listener);
+        ws_identity_free(identity);
         return NULL;
     }
     int why = 0;
     Py_BEGIN_ALLOW_THREADS
-        err = ws_pump_listen(pump, listener, at->only, &port);
+        err = ws_pump_listen_tls(pump, listener, at->only, identity, &port);
         why = errno;
     Py_END_ALLOW_THREADS
     py_hub_leave_pump(hub);
@@ -107,22 +115,30 @@ serve(py_hub *hub, ws_listener *listener, const py_place *at)
     if (err != WS_OK) {
         return py_raise_err(py_state_of((PyObject *)hub), hub->home, err);
     }
-    return make_listener(hub, port, at->only);
+    return make_listener(hub, port, at);
 }
 
 static PyObject *
-listen_at(py_hub *hub, const py_place *at)
+listen_at(py_hub *hub, py_place *at)
 {
     ws_listener_error error = {0, 0, ""};
     ws_listener *listener = NULL;
+    ws_identity *identity = NULL;
+    if (at->tls.cert != NULL) {
+        identity = py_tls_files_load(&at->tls);
+        if (identity == NULL) {
+            return NULL;
+        }
+    }
     Py_BEGIN_ALLOW_THREADS
         listener = py_place_open(at, &error); // may ask a name server
     Py_END_ALLOW_THREADS
     if (listener == NULL) {
+        ws_identity_free(identity);
         py_place_raise(at, &error);
         return NULL;
     }
-    return serve(hub, listener, at);
+    return serve(hub, listener, identity, at);
 }
 
 PyObject *
@@ -156,6 +172,7 @@ listener_dealloc(PyObject *op)
     if (self->hub != NULL && py_home_is_here(self->hub->home)) {
         ws_port_unref(self->port);
     }
+    py_tls_files_release(&self->tls);
     Py_XDECREF(self->url);
     Py_XDECREF(self->hub);
     type->tp_free(op);
@@ -182,6 +199,89 @@ listener_close(PyObject *op, PyObject *Py_UNUSED(ignored))
         Py_END_ALLOW_THREADS
     }
     self->closed = true;
+    Py_RETURN_NONE;
+}
+
+/* Puts another identity in place of the one in use. */
+static bool
+show_other(py_listener *self, ws_identity *identity)
+{
+    ws_err err = WS_OK;
+    ws_port *port = self->port;
+    Py_BEGIN_ALLOW_THREADS
+        err = ws_port_set_identity(port, identity);
+    Py_END_ALLOW_THREADS
+    if (err == WS_ERR_NOT_FOUND) {
+        PyErr_Format(PyExc_ValueError, "the listener %U is closed", self->url);
+    } else if (err != WS_OK) {
+        (void)py_raise_err(py_state_of((PyObject *)self->hub), self->hub->home,
+                           err);
+    }
+    return err == WS_OK;
+}
+
+static void
+keep(PyObject **file, PyObject *before)
+{
+    if (*file == NULL) {
+        Py_XINCREF(before);
+        *file = before;
+    }
+}
+
+/* What was not given stays as it is; but the key goes with the certificate. */
+static void
+fill_up(py_tls_files *files, const py_tls_files *before)
+{
+    if (files->cert == NULL) {
+        keep(&files->key, before->key);
+    }
+    keep(&files->cert, before->cert);
+    keep(&files->client_ca, before->client_ca);
+}
+
+/* Loads the files and has them used; on success they are remembered. */
+static bool
+reload(py_listener *self, py_tls_files *files)
+{
+    ws_identity *identity = py_tls_files_load(files);
+    if (identity == NULL || !show_other(self, identity)) {
+        return false;
+    }
+    py_tls_files before = self->tls;
+    self->tls = *files;
+    *files = before; // for the caller to release
+    return true;
+}
+
+static PyObject *
+listener_reload_tls(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                    PyObject *kwnames)
+{
+    static const char *const names[] = {"tls_cert", "tls_key", "tls_client_ca",
+                                        NULL};
+    static const py_signature signature = {"reload_tls", names, 0, 0};
+    py_listener *self = as_listener(op);
+    py_tls_files files;
+    PyObject *got[3];
+    if (!py_args(&signature, args, nargs, kwnames, got) ||
+        !py_tls_files_get(&files, got)) {
+        return NULL;
+    }
+    bool done = false;
+    if (!py_home_is_here(self->hub->home)) {
+        (void)py_raise_hub_closed(py_state_of(op), self->hub->home);
+    } else if (self->tls.cert == NULL) {
+        PyErr_Format(PyExc_ValueError, "the listener %U has no TLS",
+                     self->url);
+    } else {
+        fill_up(&files, &self->tls);
+        done = reload(self, &files);
+    }
+    py_tls_files_release(&files);
+    if (!done) {
+        return NULL;
+    }
     Py_RETURN_NONE;
 }
 
@@ -259,8 +359,37 @@ PyDoc_STRVAR(
     "Blocks for one turn of the hub's loop at most, without the GIL.\n"
     "Any thread may call it.\n");
 
+PyDoc_STRVAR(
+    reload_tls_doc,
+    "reload_tls($self, /, *, tls_cert=None, tls_key=None,\n"
+    "           tls_client_ca=None)\n--\n\n"
+    "Read the TLS files again, and show what is in them from now on.\n"
+    "\n"
+    "Handshakes that follow see the new certificate; open connections stay "
+    "as\n"
+    "they are. It is all or nothing: after an error the old one is in use.\n"
+    "\n"
+    "Args:\n"
+    "    tls_cert: Another file than before, as for WSHub.listen; the key is\n"
+    "        then in tls_key, or in the same file.\n"
+    "    tls_key: Another file for the key.\n"
+    "    tls_client_ca: Another file for the authorities of clients.\n"
+    "\n"
+    "Raises:\n"
+    "    OSError: A file cannot be read; filename names it.\n"
+    "    ValueError: The files do not hold what is needed, or the listener "
+    "has\n"
+    "        no TLS or is closed.\n"
+    "    HubClosed: The hub is closed.\n"
+    "    TypeError: Wrong arguments.\n"
+    "\n"
+    "Blocks while the files are read and for one turn of the hub's loop,\n"
+    "without the GIL. Any thread may call it.\n");
+
 static PyMethodDef listener_methods[] = {
     {"close", listener_close, METH_NOARGS, close_doc},
+    {"reload_tls", (PyCFunction)(void (*)(void))listener_reload_tls,
+     METH_FASTCALL | METH_KEYWORDS, reload_tls_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -272,7 +401,9 @@ static PyGetSetDef listener_getset[] = {
     {"unix", get_unix, NULL, "The unix socket's path, or None.", NULL},
     {"url", get_url, NULL,
      "Where clients connect: \"ws://127.0.0.1:8765/\"; \"ws+unix:/a/path\",\n"
-     "with \":/ws\" behind it where only the path \"/ws\" is served.",
+     "with \":/ws\" behind it where only the path \"/ws\" is served; with "
+     "TLS\n"
+     "\"wss\" for \"ws\".",
      NULL},
     {"closed", get_closed, NULL, "Whether it has stopped listening.", NULL},
     {NULL, NULL, NULL, NULL, NULL},

@@ -9,7 +9,18 @@
 
 enum { BACKLOG = 1024, UNIX_MODE = 0660 };
 
-enum { HOST, PORT, PATH, UNIX, MODE, SOCK, FD, BACK, ARG_COUNT };
+enum {
+    HOST,
+    PORT,
+    PATH,
+    UNIX,
+    MODE,
+    SOCK,
+    FD,
+    BACK,
+    TLS, // and the two behind it
+    ARG_COUNT = TLS + 3
+};
 
 /* Exactly one of host and port, unix, sock, fd. */
 static bool
@@ -106,6 +117,21 @@ get_place(PyObject *const *got, py_place *at)
     return true;
 }
 
+static bool
+get_tls(PyObject *const *got, py_place *at)
+{
+    if (!py_tls_files_get(&at->tls, got + TLS)) {
+        return false;
+    }
+    if (at->tls.cert == NULL &&
+        (at->tls.key != NULL || at->tls.client_ca != NULL)) {
+        PyErr_Format(PyExc_TypeError, "listen() needs tls_cert with %s",
+                     at->tls.key != NULL ? "tls_key" : "tls_client_ca");
+        return false;
+    }
+    return true;
+}
+
 /* None is the same as nothing given. */
 static void
 drop_nones(PyObject **got)
@@ -121,9 +147,9 @@ bool
 py_place_get(py_place *at, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    static const char *const names[] = {"host", "port",      "path",
-                                        "unix", "unix_mode", "sock",
-                                        "fd",   "backlog",   NULL};
+    static const char *const names[] = {
+        "host", "port",    "path",     "unix",    "unix_mode",     "sock",
+        "fd",   "backlog", "tls_cert", "tls_key", "tls_client_ca", NULL};
     static const py_signature signature = {"listen", names, 2, 0};
     PyObject *got[ARG_COUNT];
     ws_text only = {NULL, 0};
@@ -137,13 +163,18 @@ py_place_get(py_place *at, PyObject *const *args, Py_ssize_t nargs,
         return false;
     }
     at->only = only.data;
-    return get_place(got, at);
+    if (!get_place(got, at) || !get_tls(got, at)) {
+        py_place_release(at);
+        return false;
+    }
+    return true;
 }
 
 void
 py_place_release(py_place *at)
 {
     Py_CLEAR(at->path_bytes);
+    py_tls_files_release(&at->tls);
 }
 
 ws_listener *

@@ -1,4 +1,8 @@
-"""Collects every C test as a pytest item, each run in a process of its own."""
+"""Collects every C test as a pytest item, each run in a process of its own.
+
+A test over real connections (wire.h) comes a second time, as ``NAME[tls]``, with
+TLS on all of them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Where TLS makes what is tested another thing, or takes it out of the test's hands.
+WITHOUT_TLS = {
+    "a_request_that_takes_too_long_is_408": "silence is cut, not answered: test_tls.c",
+    "without_descriptors_the_waiting_come_in_later": "a handshake takes two",
+}
 
 
 def pytest_collect_file(
@@ -27,21 +37,29 @@ class CFile(pytest.File):
         if not program.exists():
             raise self.CollectError(f"{program} is not built: make build")
         names = subprocess.check_output([program, "--list"], text=True).split()
+        wired = '#include "wire.h"' in self.path.read_text()
         for name in names:
             yield CTest.from_parent(self, name=name, program=program)
+            if wired and self.path.stem != "test_tls" and name not in WITHOUT_TLS:
+                yield CTest.from_parent(
+                    self, name=f"{name}[tls]", program=program, wire="tls1.3"
+                )
 
 
 class CTest(pytest.Item):
-    def __init__(self, *, program: Path, **kwargs: Any) -> None:
+    def __init__(self, *, program: Path, wire: str = "plain", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.program = program
+        self.test = self.name.partition("[")[0]
+        self.wire = wire
 
     def runtest(self) -> None:
         # A little sooner than pytest's own limit, which would lose the output.
         limit = self.config.getoption("timeout") or self.config.getini("timeout")
         try:
             done = subprocess.run(
-                [self.program, self.name],
+                [self.program, self.test],
+                env={**os.environ, "WSSEND_WIRE": self.wire},
                 capture_output=True,
                 errors="backslashreplace",
                 timeout=max(float(limit) - 5, 1),
@@ -57,7 +75,8 @@ class CTest(pytest.Item):
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
     ) -> str:
         if isinstance(excinfo.value, CTestFailed):
-            return f"{excinfo.value}\nagain: {self.program} {self.name}"
+            command = f"WSSEND_WIRE={self.wire} {self.program} {self.test}"
+            return f"{excinfo.value}\nagain: {command}"
         return str(super().repr_failure(excinfo, style))
 
     def reportinfo(self) -> tuple[Path, None, str]:

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "core/alloc.h"
 #include "echo_server.h"
+#include "tls_pair.h"
 
 /* ---- the peer of a paused connection goes */
 
@@ -494,6 +495,106 @@ a_loop_that_cannot_be_made_leaves_nothing(void)
     CHECK_EQ(lowest_free_fd(), before);
 }
 
+/* ---- TLS handshakes */
+
+enum { SHAKING = 64 };
+
+/* Connections whose clients have all sent their hello. */
+typedef struct crowd {
+    identity id;
+    conn conns[SHAKING];
+    tls_client clients[SHAKING];
+} crowd;
+
+static void
+gather(server *s, crowd *all)
+{
+    make_identity(&all->id, "one.test");
+    struct lws_vhost *vhost =
+        new_vhost(s->loop, "tls", all->id.cert, all->id.key);
+    for (size_t i = 0; i < SHAKING; i++) {
+        int fd = connect_to(s, vhost, &all->conns[i]);
+        all->clients[i] = tls_start(fd, "one.test");
+    }
+    for (size_t i = 0; i < SHAKING; i++) {
+        CHECK(SSL_connect(all->clients[i].ssl) < 0);
+    }
+}
+
+static size_t
+count_answered(const crowd *all)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < SHAKING; i++) {
+        count += readable(all->clients[i].fd);
+    }
+    return count;
+}
+
+static void
+handshakes_take_turns_with_others(void)
+{
+    static crowd all;
+    server s = new_server();
+    conn other = {0};
+    char byte;
+    size_t turns = 0;
+    int fd = connect_to(&s, s.plain, &other);
+    gather(&s, &all);
+    CHECK(!ws_loop_is_shaking(s.loop));
+    for (size_t before = 0; before < SHAKING; turns++) {
+        CHECK_EQ(send(fd, "x", 1, 0), 1);
+        (void)ws_loop_turn(s.loop, WAIT_MS);
+        CHECK_EQ(recv(fd, &byte, 1, MSG_DONTWAIT), 1); // not one turn late
+        size_t now = count_answered(&all);
+        CHECK(now > before); // nor do they stand still
+        CHECK(now == SHAKING || ws_loop_is_shaking(s.loop));
+        before = now;
+    }
+    CHECK(turns > 1);
+    for (size_t i = 0; i < SHAKING; i++) {
+        tls_handshake(&s, &all.clients[i]);
+        tls_expect_echo(&s, &all.clients[i], "hello");
+    }
+    CHECK_EQ(turn_for(&s, 30), 0);
+    CHECK(!ws_loop_is_shaking(s.loop));
+    for (size_t i = 0; i < SHAKING; i++) {
+        tls_close(&all.clients[i]);
+        TURN_UNTIL(&s, all.conns[i].closed);
+    }
+    CHECK_EQ(close(fd), 0);
+    free_server(&s);
+}
+
+static void
+a_handshake_may_end_while_it_waits(void)
+{
+    static crowd all;
+    server s = new_server();
+    gather(&s, &all);
+    (void)ws_loop_turn(s.loop, WAIT_MS);
+    CHECK(ws_loop_is_shaking(s.loop));
+    for (size_t i = 0; i < SHAKING; i += 2) { // of some the wait, of some not
+        lws_wsi_close(all.conns[i].wsi, LWS_TO_KILL_SYNC);
+        CHECK_EQ(all.conns[i].closed, 1);
+    }
+    conn late = {0}; // with a number that has become free
+    int pair[2];
+    tcp_pair(pair);
+    CHECK(ws_loop_adopt(s.loop, s.plain, "echo", pair[0], &late) != NULL);
+    for (size_t i = 1; i < SHAKING; i += 2) {
+        tls_handshake(&s, &all.clients[i]);
+        tls_expect_echo(&s, &all.clients[i], "hello");
+    }
+    expect_echo(&s, pair[1], "hello");
+    for (size_t i = 0; i < SHAKING; i++) {
+        tls_close(&all.clients[i]);
+        TURN_UNTIL(&s, all.conns[i].closed);
+    }
+    CHECK_EQ(close(pair[1]), 0);
+    free_server(&s);
+}
+
 static const ws_test tests[] = {
     TEST(a_paused_peers_fin_is_told_once_and_its_data_kept),
     TEST(a_fin_is_told_again_in_the_next_pause),
@@ -509,6 +610,8 @@ static const ws_test tests[] = {
     TEST(a_signal_only_cuts_the_wait_short),
     TEST(a_fork_finds_the_pump_at_rest_and_leaves_the_parent_alone),
     TEST(a_busy_pump_does_not_starve_a_fork),
+    TEST(handshakes_take_turns_with_others),
+    TEST(a_handshake_may_end_while_it_waits),
     TEST(a_loop_that_cannot_be_made_leaves_nothing),
 };
 

@@ -6,7 +6,9 @@ add_port(const wire *w, bool unix_socket, const char *path)
     ws_port *port = NULL;
     ws_listener *listener = wire_listener(unix_socket);
     CHECK(listener != NULL);
-    CHECK_EQ(ws_pump_listen(w->pump, listener, path, &port), WS_OK);
+    CHECK_EQ(
+        ws_pump_listen_tls(w->pump, listener, path, wire_identity(), &port),
+        WS_OK);
     return port;
 }
 

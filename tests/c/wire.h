@@ -4,6 +4,9 @@
  *
  * Clients are driven by the test's own thread; the pump has its own. Every
  * wait is bounded, and one that is not over in time fails the test.
+ *
+ * With WSSEND_WIRE=tls1.2 or tls1.3 in the environment all of it speaks TLS,
+ * and an end without a close_notify counts as a reset.
  */
 #ifndef WS_TESTS_WIRE_H
 #define WS_TESTS_WIRE_H
@@ -13,7 +16,10 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -23,15 +29,27 @@
 #include "core/alloc.h"
 #include "core/fanout.h"
 #include "core/hub.h"
+#include "net/identity.h"
 #include "net/listener.h"
 #include "net/message.h"
 #include "net/pages.h"
 #include "net/pump.h"
+#include "pem.h"
 #include "proto/frame.h"
 
 enum { WIRE_PATIENCE_MS = 10000 };
 
 #define WIRE_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* The TLS version that all speak; 0: none. */
+static inline int
+wire_tls(void)
+{
+    const char *wire = getenv("WSSEND_WIRE");
+    return wire == NULL || strcmp(wire, "plain") == 0 ? 0
+           : strcmp(wire, "tls1.2") == 0              ? TLS1_2_VERSION
+                                                      : TLS1_3_VERSION;
+}
 
 /* ---- the server */
 
@@ -88,6 +106,27 @@ wire_listener(bool unix_socket)
     return listener;
 }
 
+/* Who the server is when all speak TLS. */
+static inline ws_identity *
+wire_identity(void)
+{
+    static char path[96]; // made by the first, which is alone
+    if (wire_tls() == 0) {
+        return NULL;
+    }
+    if (path[0] == '\0') {
+        pem_pair pair = pem_make("localhost", NULL, false);
+        (void)snprintf(path, sizeof path, "%s",
+                       pem_write_pair("wire.pem", &pair));
+        pem_free(&pair);
+    }
+    ws_identity_files files = {.cert = path};
+    ws_identity_error error;
+    ws_identity *identity = ws_identity_load(&files, &error);
+    CHECK(identity != NULL);
+    return identity;
+}
+
 static inline wire
 wire_open(const wire_setup *setup)
 {
@@ -102,7 +141,9 @@ wire_open(const wire_setup *setup)
     CHECK_EQ(ws_pump_new(w.hub, w.pages, &setup->config, &w.pump), WS_OK);
     ws_listener *listener = wire_listener(setup->unix_socket);
     CHECK(listener != NULL);
-    CHECK_EQ(ws_pump_listen(w.pump, listener, setup->path, &w.port), WS_OK);
+    CHECK_EQ(ws_pump_listen_tls(w.pump, listener, setup->path, wire_identity(),
+                                &w.port),
+             WS_OK);
     return w;
 }
 
@@ -230,6 +271,7 @@ wire_expect_message(const wire *w, const void *data, size_t size, bool text)
 
 typedef struct peer {
     int fd;
+    SSL *ssl;    /* NULL: plain */
     uint8_t *in; /* received; used up to `at` */
     size_t at, end, cap;
 } peer;
@@ -247,8 +289,61 @@ peer_wait(const peer *p, short events)
     CHECK_EQ(poll(&one, 1, WIRE_PATIENCE_MS), 1);
 }
 
+/* Waits for what TLS waits for; false: it is over. */
+static inline bool
+peer_tls_wait(const peer *p, int result)
+{
+    int error = SSL_get_error(p->ssl, result);
+    if (error == SSL_ERROR_WANT_READ) {
+        peer_wait(p, POLLIN);
+    } else if (error == SSL_ERROR_WANT_WRITE) {
+        peer_wait(p, POLLOUT);
+    }
+    return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
+}
+
+/* Makes TLS of it: a session without a handshake yet. */
+static inline void
+peer_tls_begin(peer *p, SSL_CTX *ctx)
+{
+    (void)signal(SIGPIPE, SIG_IGN); // OpenSSL raises it
+    static const unsigned char alpn[] = "\x02h2\x08http/1.1";
+    p->ssl = SSL_new(ctx);
+    CHECK(p->ssl != NULL);
+    CHECK_EQ(SSL_set_fd(p->ssl, p->fd), 1);
+    CHECK_EQ(SSL_set_tlsext_host_name(p->ssl, "localhost"), 1);
+    CHECK_EQ(SSL_set_alpn_protos(p->ssl, alpn, sizeof alpn - 1), 0);
+    SSL_set_connect_state(p->ssl);
+    (void)SSL_set_mode(p->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+}
+
+/* Waits for the end of the handshake; false: it failed. */
+static inline bool
+peer_tls_shake(peer *p)
+{
+    int done = 0;
+    do {
+        ERR_clear_error();
+        done = SSL_connect(p->ssl);
+    } while (done != 1 && peer_tls_wait(p, done));
+    return done == 1;
+}
+
+/* With a handshake that is made by the first sending or receiving. */
+static inline void
+peer_tls_default(peer *p, int version)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    CHECK(ctx != NULL);
+    CHECK_EQ(SSL_CTX_set_max_proto_version(ctx, version), 1);
+    peer_tls_begin(p, ctx);
+    SSL_CTX_free(ctx);
+}
+
+/* TCP or unix alone, whatever all speak. */
 static inline peer
-peer_connect(const struct sockaddr *address, socklen_t size, int buffer)
+peer_connect_bare(const struct sockaddr *address, socklen_t size, int buffer)
 {
     peer p = {.fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     CHECK(p.fd >= 0);
@@ -264,6 +359,16 @@ peer_connect(const struct sockaddr *address, socklen_t size, int buffer)
                  0);
     }
     CHECK_EQ(fcntl(p.fd, F_SETFL, O_NONBLOCK), 0);
+    return p;
+}
+
+static inline peer
+peer_connect(const struct sockaddr *address, socklen_t size, int buffer)
+{
+    peer p = peer_connect_bare(address, size, buffer);
+    if (wire_tls() != 0) {
+        peer_tls_default(&p, wire_tls());
+    }
     return p;
 }
 
@@ -296,6 +401,7 @@ peer_dial(const wire *w)
 static inline void
 peer_close(peer *p)
 {
+    SSL_free(p->ssl);
     CHECK_EQ(close(p->fd), 0);
     free(p->in);
     *p = (peer){.fd = -1};
@@ -314,13 +420,33 @@ peer_reset(peer *p)
 static inline void
 peer_shut(const peer *p)
 {
+    if (p->ssl != NULL) {
+        CHECK(SSL_shutdown(p->ssl) >= 0);
+    }
     CHECK_EQ(shutdown(p->fd, SHUT_WR), 0);
+}
+
+/* As peer_try_send, but it waits for the handshake. */
+static inline ssize_t
+peer_tls_try_send(const peer *p, const void *data, size_t size)
+{
+    int done = 0;
+    int error = SSL_ERROR_NONE;
+    do {
+        ERR_clear_error();
+        done = SSL_write(p->ssl, data, (int)size);
+        error = SSL_get_error(p->ssl, done);
+    } while (error == SSL_ERROR_WANT_READ && peer_tls_wait(p, done));
+    return done > 0 ? done : error == SSL_ERROR_WANT_WRITE ? 0 : -1;
 }
 
 /* What the socket takes without waiting; -1: it broke. */
 static inline ssize_t
 peer_try_send(const peer *p, const void *data, size_t size)
 {
+    if (p->ssl != NULL) {
+        return peer_tls_try_send(p, data, size);
+    }
     ssize_t sent = send(p->fd, data, size, MSG_NOSIGNAL);
     return sent < 0 && errno == EAGAIN ? 0 : sent;
 }
@@ -353,6 +479,28 @@ peer_dribble(const peer *p, const void *data, size_t size)
     }
 }
 
+/* What is there for one read, waited for. */
+static inline ssize_t
+peer_read_some(const peer *p, void *into, size_t size)
+{
+    int got = 0;
+    if (p->ssl == NULL) {
+        peer_wait(p, POLLIN);
+        return recv(p->fd, into, size, 0);
+    }
+    do {
+        ERR_clear_error();
+        got = SSL_read(p->ssl, into, (int)size);
+    } while (got <= 0 && peer_tls_wait(p, got));
+    bool is_end =
+        got <= 0 && SSL_get_error(p->ssl, got) == SSL_ERROR_ZERO_RETURN;
+    if (is_end) { // the close_notify: the FIN follows
+        peer_wait(p, POLLIN);
+        return recv(p->fd, into, size, 0);
+    }
+    return got > 0 ? got : -1;
+}
+
 /* Reads once; 0: the end, -1: reset, else how many bytes. */
 static inline ssize_t
 peer_receive(peer *p)
@@ -362,8 +510,7 @@ peer_receive(peer *p)
         p->in = realloc(p->in, p->cap);
         CHECK(p->in != NULL);
     }
-    peer_wait(p, POLLIN);
-    ssize_t got = recv(p->fd, p->in + p->end, p->cap - p->end, 0);
+    ssize_t got = peer_read_some(p, p->in + p->end, p->cap - p->end);
     p->end += got > 0 ? (size_t)got : 0;
     return got;
 }
@@ -403,7 +550,8 @@ static inline bool
 peer_hears(const peer *p, int ms)
 {
     struct pollfd one = {.fd = p->fd, .events = POLLIN};
-    return p->end > p->at || poll(&one, 1, ms) == 1;
+    return p->end > p->at || (p->ssl != NULL && SSL_pending(p->ssl) > 0) ||
+           poll(&one, 1, ms) == 1;
 }
 
 /* ---- its handshake */
