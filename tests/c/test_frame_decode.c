@@ -452,8 +452,9 @@ size_and_fragments_are_bounded_per_message(void)
 static void
 compressed_messages_are_marked_and_their_text_left_alone(void)
 {
-    static const ws_decode_limits limits = {
-        .max_message_size = 100, .max_fragments = 9, .allow_rsv1 = true};
+    static const ws_decode_limits limits = {.max_message_size = 100,
+                                            .max_fragments = 9,
+                                            .max_compressed_size = 1 << 20};
     static const stream_case cases[] = {
         {"one frame", BYTES("\xC1\x81" KEY0 "\xFF"), "compressed text(\xFF) "},
         {"two frames",
@@ -764,8 +765,9 @@ a_decoder_is_small(void)
 static void
 random_bytes_end_alike_in_any_chunking(void)
 {
-    static const ws_decode_limits limits = {
-        .max_message_size = 300, .max_fragments = 4, .allow_rsv1 = true};
+    static const ws_decode_limits limits = {.max_message_size = 300,
+                                            .max_fragments = 4,
+                                            .max_compressed_size = 1 << 20};
 
     for (uint32_t round = 0; round < 5000; round++) {
         stream in = {.seed = round};
