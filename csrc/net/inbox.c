@@ -13,6 +13,7 @@ enum { RESERVE = 64 * 1024 };
 static void
 drop_message(ws_conn *conn)
 {
+    ws_unpack_drop(conn);
     ws_inbound_free(conn->in);
     conn->in = NULL;
     conn->in_size = conn->in_cap = 0;
@@ -113,17 +114,15 @@ count_message(ws_conn *conn, size_t size)
 
 /* Makes room for a piece, and for some of what its message still brings. */
 static bool
-reserve(ws_conn *conn, const ws_decode_event *event)
+reserve(ws_conn *conn, size_t size, uint64_t ahead, bool last)
 {
-    size_t need = conn->in_size + event->size;
+    size_t need = conn->in_size + size;
     if (conn->in != NULL && need <= conn->in_cap) {
         return true;
     }
-    size_t ahead =
-        event->frame_left < RESERVE ? (size_t)event->frame_left : RESERVE;
-    size_t cap = need + ahead;
-    if (!event->last && cap < 2 * conn->in_cap) {
-        size_t most = conn->pump->settings->decode.max_message_size;
+    size_t cap = need + (ahead < RESERVE ? (size_t)ahead : RESERVE);
+    if (!last && cap < 2 * conn->in_cap) {
+        size_t most = conn->pump->settings->config.max_message_size;
         cap = 2 * conn->in_cap < most ? 2 * conn->in_cap : most;
     }
     ws_inbound *in = conn->in == NULL ? ws_inbound_new(cap)
@@ -136,31 +135,35 @@ reserve(ws_conn *conn, const ws_decode_event *event)
     return true;
 }
 
-/* A piece of a message. */
 static void
-take_data(ws_conn *conn, const ws_decode_event *event)
+begin_message(ws_conn *conn, ws_opcode opcode)
 {
-    if (event->first) {
-        conn->in_text = event->opcode == WS_OPCODE_TEXT;
-        conn->discard =
-            conn->closing || !ws_evq_takes(ws_hub_events(conn->pump->hub));
-        conn->in_size = 0;
-    }
-    if (conn->discard || conn->closing) {
-        conn->in_size += event->size;
-    } else if (reserve(conn, event)) {
-        if (event->size > 0) {
-            memcpy(ws_inbound_data(conn->in) + conn->in_size, event->data,
-                   event->size);
+    conn->in_text = opcode == WS_OPCODE_TEXT;
+    conn->discard =
+        conn->closing || !ws_evq_takes(ws_hub_events(conn->pump->hub));
+    conn->in_size = 0;
+}
+
+bool
+ws_inbox_add(ws_conn *conn, const uint8_t *data, size_t size, uint64_t ahead,
+             bool last)
+{
+    if (!conn->discard && !conn->closing) {
+        if (!reserve(conn, size, ahead, last)) {
+            ws_inbox_fail(conn, WS_CLOSE_INTERNAL_ERROR, "out of memory");
+            return false;
         }
-        conn->in_size += event->size;
-    } else {
-        ws_inbox_fail(conn, WS_CLOSE_INTERNAL_ERROR, "out of memory");
-        return;
+        if (size > 0) {
+            memcpy(ws_inbound_data(conn->in) + conn->in_size, data, size);
+        }
     }
-    if (!event->last) {
-        return;
-    }
+    conn->in_size += size;
+    return true;
+}
+
+static void
+end_message(ws_conn *conn)
+{
     count_message(conn, conn->in_size);
     if (conn->discard || conn->closing) {
         ws_count(&conn->client->received_dropped, 1);
@@ -171,6 +174,22 @@ take_data(ws_conn *conn, const ws_decode_event *event)
     } else if (!deliver(conn)) {
         conn->ready = true;
         pause_reading(conn);
+    }
+}
+
+/* A piece of a message. */
+static void
+take_data(ws_conn *conn, const ws_decode_event *event)
+{
+    if (event->first) {
+        begin_message(conn, event->opcode);
+    }
+    bool fine = event->compressed
+                    ? ws_unpack(conn, event)
+                    : ws_inbox_add(conn, event->data, event->size,
+                                   event->frame_left, event->last);
+    if (fine && event->last) {
+        end_message(conn);
     }
 }
 
