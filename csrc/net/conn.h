@@ -94,13 +94,15 @@ struct ws_conn {
     uint16_t echo_code;  /* what the client's Close said */
 
     /* inbox.c */
-    bool paused;  /* no room for events: not reading */
+    bool paused;  /* no room for events, or resting: not reading */
+    bool resting; /* has had its share of a turn: until the next */
     bool ready;   /* in_data holds a whole message without a place */
     bool discard; /* the message coming in has no taker */
     bool in_text; /* it is text */
     ws_conn *paused_prev, *paused_next;
     ws_inflater *inflater; /* while a compressed message comes in */
     ws_utf8 in_utf8;       /* of its text */
+    size_t inflated;       /* bytes, in this turn */
     ws_frame_decoder decoder;
     ws_inbound *in; /* the message so far */
     size_t in_size, in_cap;
@@ -180,7 +182,7 @@ void ws_opening_refuse(ws_conn *conn, int status, const char *text,
 /* Decodes what the client sent; `data` is changed. */
 void ws_inbox_feed(ws_conn *conn, uint8_t *data, size_t size);
 
-/* There may be room for events again. True: it reads on. */
+/* There may be room for events again, or a rest is over. True: it reads on. */
 bool ws_inbox_resume(ws_conn *conn);
 
 /* The client broke a rule, or there is no memory for what it sends. */

@@ -7,8 +7,13 @@
 #include "proto/close_code.h"
 #include "pump_inside.h"
 
-/* Room that is made at once for a frame whose bytes have not come yet. */
-enum { RESERVE = 64 * 1024 };
+enum {
+    // Made at once for a frame whose bytes have not come yet.
+    RESERVE = 64 * 1024,
+    // Inflated for one client in a turn, a message or so more: a thousand
+    // bytes can become a million, and others wait meanwhile.
+    TURN_BYTES = 256 * 1024,
+};
 
 static void
 drop_message(ws_conn *conn)
@@ -63,7 +68,7 @@ pause_reading(ws_conn *conn)
 static void
 resume_reading(ws_conn *conn)
 {
-    conn->paused = false;
+    conn->paused = conn->resting = false;
     conn->alive_ns = ws_pump_now(conn->pump); // we did not listen until now
     unlink_paused(conn);
     ws_loop_watch_hangup(conn->pump->loop, conn->wsi, false);
@@ -271,12 +276,32 @@ take_event(ws_conn *conn, uint8_t **data, size_t *size)
     return false;
 }
 
-/* Decodes until the bytes are used up or there is no room for events. */
+/* Goes on in the next turn: others first. */
+static void
+rest(ws_conn *conn)
+{
+    conn->resting = true;
+    pause_reading(conn);
+    ws_client_kick(conn->client);
+}
+
+static bool
+may_decode(const ws_conn *conn)
+{
+    return !conn->paused && conn->doom == NULL && !conn->failed &&
+           conn->phase == WS_CONN_FRAMES;
+}
+
+/* Decodes until the bytes are used up, or there is no room for events, or it
+   is the others' turn. */
 static void
 decode(ws_conn *conn, uint8_t **data, size_t *size)
 {
-    while (!conn->paused && conn->doom == NULL && !conn->failed &&
-           conn->phase == WS_CONN_FRAMES && take_event(conn, data, size)) {
+    conn->inflated = 0;
+    while (may_decode(conn) && take_event(conn, data, size)) {
+        if (conn->inflated >= TURN_BYTES && may_decode(conn)) {
+            rest(conn);
+        }
     }
     ws_free(ws_frame_decoder_reclaim(&conn->decoder));
     if (conn->ctl.size > 0 || conn->pong_due) {

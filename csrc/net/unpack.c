@@ -69,6 +69,7 @@ static bool
 hand_on(ws_conn *conn, ws_inflate_result result, size_t made, bool text)
 {
     const char *why = NULL;
+    conn->inflated += made;
     uint16_t code = judge(conn, result, made, text, &why);
     if (code != 0) {
         ws_inbox_fail(conn, code, why);

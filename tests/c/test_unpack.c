@@ -259,6 +259,54 @@ a_character_may_be_cut_wherever_a_buffer_ends(void)
     free(text);
 }
 
+/* Fourteen messages that fit into one read, of a megabyte each, with a ping
+   behind each: between them the pump turns to others. */
+static void
+a_client_has_only_its_share_of_a_turn(void)
+{
+    enum { SIZE = 1 << 20, COUNT = 14 };
+    size_t size = 0;
+    uint8_t *zeros = calloc(1, SIZE);
+    uint8_t *packed =
+        deflate_kit_compress(zeros, SIZE, 9, 15, Z_SYNC_FLUSH, &size);
+    uint8_t *all = malloc(COUNT * (size + 2 * PEER_HEADER_MAX + 1));
+    size_t total = 0;
+    for (uint8_t i = 0; i < COUNT; i++) {
+        total += peer_make(all + total, BINARY_PACKED, packed, size);
+        total += peer_make(all + total, PEER_PING, &i, 1);
+    }
+    CHECK(total < 16384);
+
+    wire w = open_with_limit(SIZE);
+    peer p = open_known(&w, "/");
+    uint64_t turns = WIRE_COUNTED(&w, turns);
+    peer_send(&p, all, total);
+    peer_frame_out(&p, TEXT_PACKED, HELLO, 7);
+    for (uint8_t i = 0; i < COUNT; i++) {
+        wire_expect_message(&w, zeros, SIZE, false);
+        peer_expect(&p, PEER_PONG, &i, 1);
+    }
+    wire_expect_message(&w, "Hello", 5, true);
+    CHECK(WIRE_COUNTED(&w, turns) - turns >= COUNT);
+    // One that goes while it rests is let go.
+    ws_client *client = NULL;
+    peer second = open_known(&w, "/?id=b");
+    client = wire_client(&w, "b");
+    peer_send(&second, all, total);
+    wire_expect_message(&w, zeros, SIZE, false);
+    CHECK_EQ(ws_hub_close_client(client, 1000, wire_text("")), WS_OK);
+    peer_close_frame(&second, 1000, "");
+    peer_expect_end(&second);
+    peer_close(&second);
+    WITHIN(wire_is_closed(client), 10);
+    ws_client_unref(client);
+    peer_leave(&p);
+    (void)wire_close(&w);
+    free(all);
+    free(packed);
+    free(zeros);
+}
+
 static void
 without_a_taker_they_are_inflated_checked_and_dropped(void)
 {
@@ -436,6 +484,7 @@ static const ws_test tests[] = {
     TEST(each_breach_is_answered_by_its_code_and_the_end),
     TEST(without_the_agreement_a_marked_message_is_a_breach),
     TEST(a_character_may_be_cut_wherever_a_buffer_ends),
+    TEST(a_client_has_only_its_share_of_a_turn),
     TEST(without_a_taker_they_are_inflated_checked_and_dropped),
     TEST(a_client_that_goes_inside_a_message_leaves_nothing),
     TEST(an_idle_client_costs_the_same_with_compression_and_without),
