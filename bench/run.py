@@ -30,17 +30,19 @@ PAYLOAD = b"x" * 128
 REQUEST = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
     b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 )
 
 
 @contextmanager
-def drained_clients(hub: wssend.WSHub, count: int) -> Iterator[list[wssend.WSClient]]:
+def drained_clients(
+    hub: wssend.WSHub, count: int, headers: bytes = b""
+) -> Iterator[list[wssend.WSClient]]:
     """Connects `count` clients from a child process that reads and forgets."""
     port = hub.listen("127.0.0.1", 0).port
     child = os.fork()
     if child == 0:
-        drain(port or 0, count)
+        drain(port or 0, count, headers)
     try:
         deadline = time.monotonic() + 30
         while len(hub) < count:
@@ -53,14 +55,14 @@ def drained_clients(hub: wssend.WSHub, count: int) -> Iterator[list[wssend.WSCli
         os.waitpid(child, 0)
 
 
-def drain(port: int, count: int) -> None:
+def drain(port: int, count: int, headers: bytes) -> None:
     """Never returns: reads until every connection has ended."""
     import selectors
 
     selector = selectors.DefaultSelector()
     for _ in range(count):
         sock = socket.create_connection(("127.0.0.1", port))
-        sock.sendall(REQUEST)
+        sock.sendall(REQUEST + headers + b"\r\n")
         selector.register(sock, selectors.EVENT_READ)
     while count:
         for key, _ in selector.select():

@@ -177,7 +177,23 @@ def test_release_gil_is_a_bool() -> None:
         WSHub(release_gil=1)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["authorize", "compression", "tls_cert", "send_quue"])
+@pytest.mark.parametrize("bad", ["", "gzip", "Deflate", "permessage-deflate"])
+def test_compression_is_deflate_or_none(bad: str) -> None:
+    text = rf'^compression must be None or "deflate", not {bad!r}$'
+    with pytest.raises(ValueError, match=text):
+        WSHub(compression=bad)  # type: ignore[arg-type]
+    WSHub(compression=None)
+    WSHub(compression="deflate")
+
+
+@pytest.mark.parametrize("bad", [True, 15, b"deflate"])
+def test_compression_is_no_number_and_no_bytes(bad: object) -> None:
+    text = rf'^compression must be None or "deflate", not {bad!r}$'
+    with pytest.raises(TypeError, match=text):
+        WSHub(compression=bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["authorize", "tls_cert", "send_quue"])
 def test_what_there_is_not_is_not_accepted(name: str) -> None:
     with pytest.raises(TypeError, match=rf"'{name}'"):
         WSHub(**{name: None})  # type: ignore[arg-type]
@@ -194,6 +210,7 @@ def test_the_signature_tells_the_defaults() -> None:
         *INTS,
         *TIMES,
         *LISTS,
+        "compression",
         "id_query",
         "user_query",
         "release_gil",

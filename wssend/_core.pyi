@@ -101,6 +101,7 @@ class WSHub:
         close_timeout: float | None = 10.0,
         origins: Iterable[str] | Literal["same-host"] | None = None,
         subprotocols: Iterable[str] = (),
+        compression: Literal["deflate"] | None = None,
         id_query: str | None = None,
         user_query: str | None = None,
         release_gil: bool = True,

@@ -115,6 +115,11 @@ class HubStats:
         turns: Turns of the pump's loop.
         writes: System calls that wrote to a client.
         short_writes: Those of them of which the kernel took only a part.
+        wire_bytes: Bytes that the kernel took for all connections: messages with
+            their frame headers, compressed where they are, and everything else.
+        compressed: How often a message was compressed: once for all the clients
+            that it goes to, but for those that have asked for a smaller window
+            than it needs.
     """
 
     clients: int
@@ -149,6 +154,8 @@ class HubStats:
     turns: int
     writes: int
     short_writes: int
+    wire_bytes: int
+    compressed: int
 
     @property
     def attempted(self) -> int:

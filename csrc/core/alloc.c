@@ -4,10 +4,13 @@
 #include <string.h>
 
 #ifdef WS_TESTING
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
 static atomic_long live_blocks;
+static atomic_long live_bytes;
+static atomic_long peak_bytes;
 static atomic_long until_failure = -1;
 
 void
@@ -20,6 +23,34 @@ long
 ws_alloc_live(void)
 {
     return atomic_load(&live_blocks);
+}
+
+long
+ws_alloc_bytes(void)
+{
+    return atomic_load(&live_bytes);
+}
+
+long
+ws_alloc_peak(void)
+{
+    return atomic_load(&peak_bytes);
+}
+
+void
+ws_alloc_reset_peak(void)
+{
+    atomic_store(&peak_bytes, atomic_load(&live_bytes));
+}
+
+static void
+count_bytes(long change)
+{
+    long now = atomic_fetch_add(&live_bytes, change) + change;
+    long peak = atomic_load(&peak_bytes);
+    while (now > peak &&
+           !atomic_compare_exchange_weak(&peak_bytes, &peak, now)) {
+    }
 }
 
 static bool
@@ -36,6 +67,7 @@ counted(void *ptr)
 {
     if (ptr != NULL) {
         atomic_fetch_add(&live_blocks, 1);
+        count_bytes((long)malloc_usable_size(ptr));
     }
     return ptr;
 }
@@ -58,7 +90,15 @@ ws_realloc(void *ptr, size_t size)
     if (fails_now()) {
         return NULL;
     }
-    return ptr == NULL ? counted(malloc(size)) : realloc(ptr, size);
+    if (ptr == NULL) {
+        return counted(malloc(size));
+    }
+    long before = (long)malloc_usable_size(ptr);
+    void *grown = realloc(ptr, size);
+    if (grown != NULL) {
+        count_bytes((long)malloc_usable_size(grown) - before);
+    }
+    return grown;
 }
 
 void
@@ -66,6 +106,7 @@ ws_free(void *ptr)
 {
     if (ptr != NULL) {
         atomic_fetch_sub(&live_blocks, 1);
+        count_bytes(-(long)malloc_usable_size(ptr));
     }
     free(ptr);
 }

@@ -24,6 +24,12 @@ void ws_alloc_fail_at(long n);
 
 /* Blocks handed out and not yet freed. */
 long ws_alloc_live(void);
+
+/* Their bytes, as the heap rounds them up; and the most that there were since
+   the last reset. */
+long ws_alloc_bytes(void);
+long ws_alloc_peak(void);
+void ws_alloc_reset_peak(void);
 #endif
 
 #endif

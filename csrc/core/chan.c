@@ -84,9 +84,9 @@ count_refusal_locked(ws_chan *ch, ws_err err)
     }
 }
 
-/* Makes room for `size` more bytes, or says why there is none. */
+/* Why `size` more bytes may not be queued; WS_OK: they may. */
 static ws_err
-admit_locked(ws_chan *ch, size_t size)
+judge_locked(const ws_chan *ch, size_t size)
 {
     if (ch->closed) {
         return WS_ERR_CLOSED;
@@ -98,7 +98,15 @@ admit_locked(ws_chan *ch, size_t size)
         size > ch->limits->max_bytes - ch->bytes) {
         return WS_ERR_FULL;
     }
-    return ch->len < ch->cap ? WS_OK : grow_locked(ch);
+    return WS_OK;
+}
+
+/* Makes room for `size` more bytes, or says why there is none. */
+static ws_err
+admit_locked(ws_chan *ch, size_t size)
+{
+    ws_err err = judge_locked(ch, size);
+    return err != WS_OK || ch->len < ch->cap ? err : grow_locked(ch);
 }
 
 /* Messages that have left, one way or another. */
@@ -206,6 +214,15 @@ ws_chan_push(ws_chan *ch, ws_msg *msg)
     check_locked(ch);
     ws_lock_release(&ch->lock);
     return err;
+}
+
+bool
+ws_chan_would_take(ws_chan *ch, size_t size)
+{
+    ws_lock_acquire(&ch->lock);
+    bool takes = judge_locked(ch, size) == WS_OK;
+    ws_lock_release(&ch->lock);
+    return takes;
 }
 
 ws_err

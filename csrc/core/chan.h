@@ -101,6 +101,10 @@ void ws_chan_destroy(ws_chan *ch);
  */
 WS_MUST_CHECK ws_err ws_chan_push(ws_chan *ch, ws_msg *msg);
 
+/* Whether a message of so many payload bytes would be taken just now; a hint
+   like ws_chan_is_contended, and nothing is counted. */
+bool ws_chan_would_take(ws_chan *ch, size_t size);
+
 /* Counts an attempt that failed before there was a message. Returns CLOSED
    for a closed channel (closed wins over everything), otherwise `err`, which
    is NOMEM or TOO_BIG. */

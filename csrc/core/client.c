@@ -73,16 +73,63 @@ ws_client_unref(ws_client *client)
         return;
     }
     ws_chan_destroy(&client->chan);
+    if (client->encoder != NULL) {
+        client->encoder->unref(client->encoder);
+    }
     ws_wake_unref(client->wake);
     ws_hub_unref(client->hub);
     ws_free(client->close_reason);
     ws_free(client);
 }
 
+static unsigned
+form_key(const ws_client *client, size_t size)
+{
+    const ws_encoder *encoder = client->encoder;
+    return encoder == NULL ? 0 : encoder->key(encoder, size);
+}
+
+bool
+ws_client_encodes(const ws_client *client, size_t size)
+{
+    return form_key(client, size) != 0;
+}
+
+/* Makes the form and keeps it with the message, which lends it. NULL: no
+   memory. */
+static ws_msg *
+make_form(ws_client *client, ws_msg *msg, unsigned key)
+{
+    ws_msg *made = client->encoder->encode(client->encoder, msg, key);
+    if (made == NULL) {
+        return NULL;
+    }
+    if (made != msg) {
+        ws_count(&ws_hub_counters(client->hub)->compressed, 1);
+    }
+    return ws_msg_keep_form(msg, key, made);
+}
+
+/* The message as the client wants it; lent by `msg`. */
+static ws_msg *
+form_for(ws_client *client, ws_msg *msg)
+{
+    size_t size = ws_msg_size(msg);
+    unsigned key = form_key(client, size);
+    if (key == 0) {
+        return msg;
+    }
+    ws_msg *form = ws_msg_get_form(msg, key);
+    if (form == NULL && ws_chan_would_take(&client->chan, size)) {
+        form = make_form(client, msg, key);
+    }
+    return form == NULL ? msg : form;
+}
+
 ws_err
 ws_client_send_chained(ws_client *client, ws_msg *msg, ws_wake_chain *chain)
 {
-    ws_err err = ws_chan_push(&client->chan, msg);
+    ws_err err = ws_chan_push(&client->chan, form_for(client, msg));
     if (err == WS_OK && ws_wake_mark(&client->link)) {
         ws_wake_chain_add(chain, &ws_client_ref(client)->link);
     }

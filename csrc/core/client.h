@@ -6,7 +6,8 @@
  * topics, and the channel refuses; what is queued still goes out.
  *
  * Threads: any, except where a function or field says otherwise.
- * Owns:    its channel, a reference to its pump's doorbell and to its hub.
+ * Owns:    its channel, a reference to its pump's doorbell, to its hub and to
+ *          its encoder.
  *          References to it are held by the hub while it is present, by its
  *          connection, by the binding, and by each list and event naming it.
  * Locks:   the hub's for its state, the channel's for its queue.
@@ -20,6 +21,7 @@
 #include <stdint.h>
 
 #include "chan.h"
+#include "encoder.h"
 #include "err.h"
 #include "evq.h"
 #include "group.h"
@@ -60,6 +62,7 @@ struct ws_client {
     ws_wake_link link;
     ws_wake *wake; /* its pump's */
     ws_hub *hub;
+    ws_encoder *encoder; /* set before anybody else knows it; NULL: none */
     ws_chan chan;
     ws_client_info info;
     uint64_t since_ns; /* CLOCK_MONOTONIC of its birth */
@@ -97,8 +100,15 @@ ws_client *ws_client_new(ws_hub *hub, ws_wake *wake,
 ws_client *ws_client_ref(ws_client *client);
 void ws_client_unref(ws_client *client); /* NULL does nothing */
 
+/* Whether a message of so many payload bytes would be sent in another form
+   than its own, which can take a while to make. */
+bool ws_client_encodes(const ws_client *client, size_t size);
+
 /*
- * Queues `msg` and wakes the pump. The caller keeps its reference.
+ * Queues `msg`, in the form that the client's encoder wants, and wakes the
+ * pump. The caller keeps its reference. The form is made first where nobody
+ * has made it yet, but not for a client that would refuse it; when there is no
+ * memory for it, the message goes as it is.
  * CLOSED, TOO_BIG, FULL, NOMEM: see ws_chan_push; nothing was queued.
  */
 WS_MUST_CHECK ws_err ws_client_send(ws_client *client, ws_msg *msg);

@@ -13,8 +13,8 @@
 #include "chan.h"
 #include "evq.h"
 
-/* What pumps count; each written by one thread at a time, read by any. All
-   accesses are relaxed: these are counters, nothing is ordered by them. */
+/* What pumps count, and of the senders `compressed`. All accesses are relaxed:
+   these are counters, nothing is ordered by them. */
 typedef struct ws_pump_counters {
     atomic_ullong accepted_connections;     /* sockets taken from listeners */
     atomic_ullong refused_handshakes;       /* answered, but not with a 101 */
@@ -23,6 +23,8 @@ typedef struct ws_pump_counters {
     atomic_ullong turns;                    /* of the pump's loop */
     atomic_ullong writes;                   /* send calls with data in them */
     atomic_ullong short_writes;             /* of those, not taken whole */
+    atomic_ullong wire_bytes;               /* that the kernel took */
+    atomic_ullong compressed;               /* times that a form was made */
     atomic_ullong pings, pongs;             /* sent; received */
     atomic_ullong timeouts;                 /* clients cut by a deadline */
     atomic_ullong received, received_bytes; /* whole messages, payload */

@@ -7,6 +7,7 @@
  *     conn.c        lws callbacks, deadlines, the end
  *     opening.c     the HTTP request and its answer
  *     inbox.c       frames from the client; pausing
+ *     unpack.c      its compressed messages
  *     outbox.c      bytes to the client
  *
  * Nothing frees a connection while one of its functions runs: whoever finds a
@@ -30,6 +31,8 @@
 #include "pages.h"
 #include "proto/frame_decode.h"
 #include "proto/http_request.h"
+#include "proto/inflate.h"
+#include "proto/utf8.h"
 #include "timer.h"
 #include "tls.h"
 
@@ -97,11 +100,15 @@ struct ws_conn {
     uint16_t echo_code;  /* what the client's Close said */
 
     /* inbox.c */
-    bool paused;  /* no room for events: not reading */
+    bool paused;  /* no room for events, or resting: not reading */
+    bool resting; /* has had its share of a turn: until the next */
     bool ready;   /* in_data holds a whole message without a place */
     bool discard; /* the message coming in has no taker */
     bool in_text; /* it is text */
     ws_conn *paused_prev, *paused_next;
+    ws_inflater *inflater; /* while a compressed message comes in */
+    ws_utf8 in_utf8;       /* of its text */
+    size_t inflated;       /* bytes, in this turn */
     ws_frame_decoder decoder;
     ws_inbound *in; /* the message so far */
     size_t in_size, in_cap;
@@ -181,13 +188,28 @@ void ws_opening_refuse(ws_conn *conn, int status, const char *text,
 /* Decodes what the client sent; `data` is changed. */
 void ws_inbox_feed(ws_conn *conn, uint8_t *data, size_t size);
 
-/* There may be room for events again. True: it reads on. */
+/* There may be room for events again, or a rest is over. True: it reads on. */
 bool ws_inbox_resume(ws_conn *conn);
 
 /* The client broke a rule, or there is no memory for what it sends. */
 void ws_inbox_fail(ws_conn *conn, uint16_t code, const char *text);
 
+/* The message coming in goes on with these bytes; `ahead` more will surely
+   follow, and with `last` no others. False: it has failed, for want of
+   memory. */
+bool ws_inbox_add(ws_conn *conn, const uint8_t *data, size_t size,
+                  uint64_t ahead, bool last);
+
 void ws_inbox_free(ws_conn *conn);
+
+/* unpack.c */
+
+/* Inflates a piece of a compressed message, and checks and adds what comes out
+   of it. False: it has failed. */
+bool ws_unpack(ws_conn *conn, const ws_decode_event *event);
+
+/* The compressed message coming in, if there is one, is over. */
+void ws_unpack_drop(ws_conn *conn);
 
 /* outbox.c */
 

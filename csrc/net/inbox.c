@@ -7,12 +7,18 @@
 #include "proto/close_code.h"
 #include "pump_inside.h"
 
-/* Room that is made at once for a frame whose bytes have not come yet. */
-enum { RESERVE = 64 * 1024 };
+enum {
+    // Made at once for a frame whose bytes have not come yet.
+    RESERVE = 64 * 1024,
+    // Inflated for one client in a turn, a message or so more: a thousand
+    // bytes can become a million, and others wait meanwhile.
+    TURN_BYTES = 256 * 1024,
+};
 
 static void
 drop_message(ws_conn *conn)
 {
+    ws_unpack_drop(conn);
     ws_inbound_free(conn->in);
     conn->in = NULL;
     conn->in_size = conn->in_cap = 0;
@@ -62,7 +68,7 @@ pause_reading(ws_conn *conn)
 static void
 resume_reading(ws_conn *conn)
 {
-    conn->paused = false;
+    conn->paused = conn->resting = false;
     conn->alive_ns = ws_pump_now(conn->pump); // we did not listen until now
     unlink_paused(conn);
     ws_loop_watch_hangup(conn->pump->loop, conn->wsi, false);
@@ -113,17 +119,15 @@ count_message(ws_conn *conn, size_t size)
 
 /* Makes room for a piece, and for some of what its message still brings. */
 static bool
-reserve(ws_conn *conn, const ws_decode_event *event)
+reserve(ws_conn *conn, size_t size, uint64_t ahead, bool last)
 {
-    size_t need = conn->in_size + event->size;
+    size_t need = conn->in_size + size;
     if (conn->in != NULL && need <= conn->in_cap) {
         return true;
     }
-    size_t ahead =
-        event->frame_left < RESERVE ? (size_t)event->frame_left : RESERVE;
-    size_t cap = need + ahead;
-    if (!event->last && cap < 2 * conn->in_cap) {
-        size_t most = conn->pump->settings->decode.max_message_size;
+    size_t cap = need + (ahead < RESERVE ? (size_t)ahead : RESERVE);
+    if (!last && cap < 2 * conn->in_cap) {
+        size_t most = conn->pump->settings->config.max_message_size;
         cap = 2 * conn->in_cap < most ? 2 * conn->in_cap : most;
     }
     ws_inbound *in = conn->in == NULL ? ws_inbound_new(cap)
@@ -136,31 +140,35 @@ reserve(ws_conn *conn, const ws_decode_event *event)
     return true;
 }
 
-/* A piece of a message. */
 static void
-take_data(ws_conn *conn, const ws_decode_event *event)
+begin_message(ws_conn *conn, ws_opcode opcode)
 {
-    if (event->first) {
-        conn->in_text = event->opcode == WS_OPCODE_TEXT;
-        conn->discard =
-            conn->closing || !ws_evq_takes(ws_hub_events(conn->pump->hub));
-        conn->in_size = 0;
-    }
-    if (conn->discard || conn->closing) {
-        conn->in_size += event->size;
-    } else if (reserve(conn, event)) {
-        if (event->size > 0) {
-            memcpy(ws_inbound_data(conn->in) + conn->in_size, event->data,
-                   event->size);
+    conn->in_text = opcode == WS_OPCODE_TEXT;
+    conn->discard =
+        conn->closing || !ws_evq_takes(ws_hub_events(conn->pump->hub));
+    conn->in_size = 0;
+}
+
+bool
+ws_inbox_add(ws_conn *conn, const uint8_t *data, size_t size, uint64_t ahead,
+             bool last)
+{
+    if (!conn->discard && !conn->closing) {
+        if (!reserve(conn, size, ahead, last)) {
+            ws_inbox_fail(conn, WS_CLOSE_INTERNAL_ERROR, "out of memory");
+            return false;
         }
-        conn->in_size += event->size;
-    } else {
-        ws_inbox_fail(conn, WS_CLOSE_INTERNAL_ERROR, "out of memory");
-        return;
+        if (size > 0) {
+            memcpy(ws_inbound_data(conn->in) + conn->in_size, data, size);
+        }
     }
-    if (!event->last) {
-        return;
-    }
+    conn->in_size += size;
+    return true;
+}
+
+static void
+end_message(ws_conn *conn)
+{
     count_message(conn, conn->in_size);
     if (conn->discard || conn->closing) {
         ws_count(&conn->client->received_dropped, 1);
@@ -171,6 +179,22 @@ take_data(ws_conn *conn, const ws_decode_event *event)
     } else if (!deliver(conn)) {
         conn->ready = true;
         pause_reading(conn);
+    }
+}
+
+/* A piece of a message. */
+static void
+take_data(ws_conn *conn, const ws_decode_event *event)
+{
+    if (event->first) {
+        begin_message(conn, event->opcode);
+    }
+    bool fine = event->compressed
+                    ? ws_unpack(conn, event)
+                    : ws_inbox_add(conn, event->data, event->size,
+                                   event->frame_left, event->last);
+    if (fine && event->last) {
+        end_message(conn);
     }
 }
 
@@ -252,12 +276,32 @@ take_event(ws_conn *conn, uint8_t **data, size_t *size)
     return false;
 }
 
-/* Decodes until the bytes are used up or there is no room for events. */
+/* Goes on in the next turn: others first. */
+static void
+rest(ws_conn *conn)
+{
+    conn->resting = true;
+    pause_reading(conn);
+    ws_client_kick(conn->client);
+}
+
+static bool
+may_decode(const ws_conn *conn)
+{
+    return !conn->paused && conn->doom == NULL && !conn->failed &&
+           conn->phase == WS_CONN_FRAMES;
+}
+
+/* Decodes until the bytes are used up, or there is no room for events, or it
+   is the others' turn. */
 static void
 decode(ws_conn *conn, uint8_t **data, size_t *size)
 {
-    while (!conn->paused && conn->doom == NULL && !conn->failed &&
-           conn->phase == WS_CONN_FRAMES && take_event(conn, data, size)) {
+    conn->inflated = 0;
+    while (may_decode(conn) && take_event(conn, data, size)) {
+        if (conn->inflated >= TURN_BYTES && may_decode(conn)) {
+            rest(conn);
+        }
     }
     ws_free(ws_frame_decoder_reclaim(&conn->decoder));
     if (conn->ctl.size > 0 || conn->pong_due) {

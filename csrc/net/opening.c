@@ -4,6 +4,7 @@
 
 #include "conn.h"
 #include "core/alloc.h"
+#include "proto/deflate_offer.h"
 #include "proto/handshake.h"
 #include "proto/handshake_response.h"
 #include "proto/origin.h"
@@ -11,7 +12,7 @@
 #include "pump_inside.h"
 
 enum {
-    ANSWER_MAX = 1024,    // our answers, without pages
+    ANSWER_MAX = 1280,    // our answers, without pages
     GENERATED_BYTES = 16, // of randomness in an id of ours
 };
 
@@ -23,6 +24,7 @@ typedef struct applicant {
     char remote[64];
     ws_client_info info; // points into the above and into the request
     const char *subprotocol;
+    ws_deflate_agreement deflate;
 } applicant;
 
 static void
@@ -239,12 +241,31 @@ static bool
 put_switch(ws_conn *conn, const applicant *who)
 {
     char buf[ANSWER_MAX];
-    size_t size = ws_handshake_switch(buf, sizeof buf,
-                                      &(ws_handshake_upgrade){
-                                          .key = who->judged.key,
-                                          .subprotocol = who->subprotocol,
-                                      });
+    char extensions[WS_DEFLATE_RESPONSE_MAX];
+    ws_handshake_upgrade upgrade = {
+        .key = who->judged.key,
+        .subprotocol = who->subprotocol,
+    };
+    if (who->deflate.window_bits > 0) {
+        ws_deflate_response(&who->deflate, extensions);
+        upgrade.extensions = extensions;
+    }
+    size_t size = ws_handshake_switch(buf, sizeof buf, &upgrade);
     return size > 0 && ws_outbox_put(conn, buf, size);
+}
+
+/* Compression as it was agreed on, if it was. */
+static void
+apply_deflate(ws_conn *conn, ws_client *client, const applicant *who)
+{
+    const ws_pump *pump = conn->pump;
+    int bits = who->deflate.window_bits;
+    ws_frame_decoder_init(&conn->decoder,
+                          bits > 0 ? &pump->settings->decode_compressed
+                                   : &pump->settings->decode);
+    if (bits > 0) {
+        client->encoder = ws_compress_encoder(pump->compress, bits);
+    }
 }
 
 /* Makes the client and opens the WebSocket. */
@@ -260,6 +281,7 @@ admit(ws_conn *conn, applicant *who)
         return;
     }
     client->conn = conn;
+    apply_deflate(conn, client, who);
     ws_err err = ws_hub_join(pump->hub, client);
     if (err != WS_OK) {
         refuse_join(conn, client, err);
@@ -267,7 +289,6 @@ admit(ws_conn *conn, applicant *who)
     }
     conn->client = client;
     conn->phase = WS_CONN_FRAMES;
-    ws_frame_decoder_init(&conn->decoder, &pump->settings->decode);
     free_opening(conn);
     ws_free(conn->peer);
     conn->peer = NULL;
@@ -290,6 +311,14 @@ decide(ws_conn *conn)
     if (who.judged.kind == WS_HANDSHAKE_REFUSE) {
         ws_opening_refuse(conn, who.judged.status, who.judged.reason,
                           who.judged.headers);
+        return;
+    }
+    if (config->compression &&
+        !ws_deflate_negotiate(&opening->request, &who.deflate)) {
+        ws_opening_refuse(conn, 400,
+                          "Sec-WebSocket-Extensions is not a list of "
+                          "extensions.\n",
+                          NULL);
         return;
     }
     find_remote(conn, &who);

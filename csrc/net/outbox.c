@@ -235,6 +235,7 @@ ctl_written(ws_conn *conn, size_t size)
 static void
 account(ws_conn *conn, batch *b, size_t taken)
 {
+    ws_count(&conn->pump->counters->wire_bytes, taken);
     size_t ctl = at_most(taken, b->ctl_size);
     ctl_written(conn, ctl);
     taken -= ctl;

@@ -277,6 +277,8 @@ free_parts(ws_pump *pump)
     ws_loop_free(pump->loop);
     ws_timer_wheel_free(pump->wheel);
     ws_crowd_free(pump->crowd);
+    ws_compress_unref(pump->compress);
+    ws_inflater_free(pump->spare_inflater);
     ws_settings_free(pump->settings);
     ws_pages_unref(pump->pages);
     ws_hub_unref(pump->hub);
@@ -318,8 +320,10 @@ ws_pump_new(ws_hub *hub, ws_pages *pages, const ws_pump_config *config,
     pump->settings = ws_settings_new(config);
     pump->wheel = ws_timer_wheel_new(ws_now_ns());
     pump->crowd = ws_crowd_new();
+    pump->compress = config->compression ? ws_compress_new() : NULL;
     ws_err err = WS_ERR_NOMEM;
-    if (pump->settings != NULL && pump->wheel != NULL && pump->crowd != NULL) {
+    if (pump->settings != NULL && pump->wheel != NULL && pump->crowd != NULL &&
+        (pump->compress != NULL || !config->compression)) {
         err = ws_fork_init();
     }
     if (err == WS_OK) {

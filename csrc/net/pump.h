@@ -41,6 +41,7 @@ typedef struct ws_pump_config {
     size_t origin_count;             /* 0: unchecked */
     const char *const *subprotocols; /* in order of preference */
     size_t subprotocol_count;
+    bool compression;       /* permessage-deflate, where a client offers it */
     const char *id_query;   /* a client's id is this query parameter; NULL */
     const char *user_query; /* likewise its user */
 } ws_pump_config;

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 
+#include "compress.h"
 #include "conn.h"
 #include "core/fork.h"
 #include "core/hub.h"
@@ -61,6 +62,8 @@ struct ws_pump {
     struct lws_vhost *vhost;
     ws_timer_wheel *wheel;
     ws_crowd *crowd;
+    ws_compress *compress;       /* a reference; NULL: nothing is compressed */
+    ws_inflater *spare_inflater; /* for the next message; NULL: none yet */
     uint64_t now_ns; /* of this turn; 0: not read yet, see ws_pump_now */
 
     ws_port *ports;

@@ -56,6 +56,14 @@ parse_proxies(ws_settings *settings)
     return settings->proxies != NULL;
 }
 
+/* What does not compress grows, in the worst of zlib's set-ups by an eighth
+   (deflateBound); what was inflated is bounded by itself. */
+static uint64_t
+most_compressed(size_t size)
+{
+    return (uint64_t)size + size / 8 + 64;
+}
+
 ws_settings *
 ws_settings_new(const ws_pump_config *from)
 {
@@ -71,6 +79,9 @@ ws_settings_new(const ws_pump_config *from)
         .max_message_size = from->max_message_size,
         .max_fragments = WS_DECODE_MAX_FRAGMENTS,
     };
+    settings->decode_compressed = settings->decode;
+    settings->decode_compressed.max_compressed_size =
+        most_compressed(from->max_message_size);
     if (!copy_list(from->trusted_proxies, from->trusted_proxy_count,
                    &config->trusted_proxies) ||
         !copy_list(from->origins, from->origin_count, &config->origins) ||

@@ -12,9 +12,10 @@
 #include "pump.h"
 
 typedef struct ws_settings {
-    ws_pump_config config; /* strings are copies */
-    ws_network *proxies;   /* config.trusted_proxy_count of them */
-    ws_decode_limits decode;
+    ws_pump_config config;   /* strings are copies */
+    ws_network *proxies;     /* config.trusted_proxy_count of them */
+    ws_decode_limits decode; /* of those without compression, */
+    ws_decode_limits decode_compressed; /* and of those with it */
 } ws_settings;
 
 /* NULL: no memory. */

@@ -12,13 +12,20 @@ enum { RSV23 = 0x30, OPCODE = 0x0F, CONTROL = 0x08, MASKED = 0x80 };
 
 enum { START_SIZE = 2, KEY_SIZE = 4 };
 
+static uint64_t
+max_size(const ws_frame_decoder *dec, bool compressed)
+{
+    return compressed ? dec->limits->max_compressed_size
+                      : dec->limits->max_message_size;
+}
+
 static void
 check(const ws_frame_decoder *dec)
 {
     assert(dec->header_size <= sizeof dec->header);
     assert(dec->control_size <= WS_FRAME_CONTROL_PAYLOAD_MAX);
     assert(dec->control_size == 0 || dec->control != NULL);
-    assert(dec->message_size <= dec->limits->max_message_size);
+    assert(dec->message_size <= max_size(dec, dec->compressed));
     assert(dec->fragments <= dec->limits->max_fragments);
     assert(dec->message_opcode != 0 || dec->fragments == 0);
     (void)dec;
@@ -98,7 +105,7 @@ check_data(const ws_frame_decoder *dec)
         return "a reserved opcode";
     }
     if ((dec->header[0] & WS_FRAME_RSV1) != 0 &&
-        (continues || !dec->limits->allow_rsv1)) {
+        (continues || dec->limits->max_compressed_size == 0)) {
         return "a reserved bit";
     }
     if (continues && dec->message_opcode == 0) {
@@ -165,8 +172,10 @@ fits(ws_frame_decoder *dec, ws_decode_event *event)
     if (is_control(dec)) {
         return true;
     }
-    if (payload_size(dec) >
-        dec->limits->max_message_size - dec->message_size) {
+    bool compressed = opcode_of(dec) == WS_OPCODE_CONTINUATION
+                          ? dec->compressed
+                          : (dec->header[0] & WS_FRAME_RSV1) != 0;
+    if (payload_size(dec) > max_size(dec, compressed) - dec->message_size) {
         (void)fail(dec, event, WS_CLOSE_TOO_BIG,
                    "a message over the size limit");
         return false;

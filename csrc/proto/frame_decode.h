@@ -27,9 +27,10 @@
 /* Shared by many decoders, so that each pays one pointer. */
 typedef struct ws_decode_limits {
     uint64_t max_message_size; /* payload bytes of a message, over all of its
-                                  frames, as they are on the wire */
+                                  frames */
     uint32_t max_fragments;    /* data frames of one message; at least 1 */
-    bool allow_rsv1;           /* compression was negotiated */
+    uint64_t max_compressed_size; /* the same of a compressed message; 0:
+                                     compression was not negotiated */
 } ws_decode_limits;
 
 typedef enum ws_decode_kind {
@@ -103,7 +104,8 @@ void ws_frame_decoder_init(ws_frame_decoder *dec,
  *         old one; a Close with a bad code or a body of one byte
  *   1007  text or a close reason that is not UTF-8, at the first bad byte
  *   1008  more frames than limits.max_fragments in one message
- *   1009  more bytes than limits.max_message_size, as soon as declared
+ *   1009  more bytes than limits.max_message_size, or in a compressed message
+ *         than limits.max_compressed_size, as soon as declared
  * After an ERROR or a CLOSE all further calls return DONE and use nothing.
  */
 ws_decode_kind ws_frame_decode(ws_frame_decoder *dec, uint8_t **data,

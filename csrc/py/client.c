@@ -106,6 +106,7 @@ py_client_send(py_client *self, PyObject *data, PyObject *text)
         return NULL;
     }
     if (self->home->release_gil || payload.out.size > PY_KEEP_GIL_MAX ||
+        ws_client_encodes(self->client, payload.out.size) ||
         ws_chan_is_contended(&self->client->chan)) {
         Py_BEGIN_ALLOW_THREADS
             err = ws_outgoing_send(&payload.out, self->client);

@@ -41,10 +41,11 @@ PyDoc_STRVAR(
     "    MemoryError: No memory for the copy.\n"
     "\n"
     "Nothing is queued when it raises. Never blocks; any thread may call it.\n"
+    "With compression agreed on it takes the time to compress the message.\n"
     "The GIL is released meanwhile, unless the hub has release_gil=False, "
     "the\n"
-    "payload is at most 16 kB and no other thread has the channel just "
-    "now.\n");
+    "payload is at most 16 kB and not to be compressed, and no other thread\n"
+    "has the channel just now.\n");
 
 PyDoc_STRVAR(
     flush_doc,

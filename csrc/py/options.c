@@ -20,39 +20,32 @@ typedef struct given {
     PyObject *max_events, *max_event_bytes, *max_clients, *max_clients_per_ip;
     PyObject *trusted_proxies;
     PyObject *ping_interval, *ping_timeout, *open_timeout, *close_timeout;
-    PyObject *origins, *subprotocols, *id_query, *user_query, *release_gil;
+    PyObject *origins, *subprotocols, *compression;
+    PyObject *id_query, *user_query, *release_gil;
 } given;
 
 static bool
 parse(given *g, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"send_queue",
-                            "send_queue_bytes",
-                            "send_buffer",
-                            "max_message_size",
-                            "max_events",
-                            "max_event_bytes",
-                            "max_clients",
-                            "max_clients_per_ip",
-                            "trusted_proxies",
-                            "ping_interval",
-                            "ping_timeout",
-                            "open_timeout",
-                            "close_timeout",
-                            "origins",
-                            "subprotocols",
-                            "id_query",
-                            "user_query",
-                            "release_gil",
-                            NULL};
+    static char *names[] = {"send_queue",      "send_queue_bytes",
+                            "send_buffer",     "max_message_size",
+                            "max_events",      "max_event_bytes",
+                            "max_clients",     "max_clients_per_ip",
+                            "trusted_proxies", "ping_interval",
+                            "ping_timeout",    "open_timeout",
+                            "close_timeout",   "origins",
+                            "subprotocols",    "compression",
+                            "id_query",        "user_query",
+                            "release_gil",     NULL};
     *g = (given){.send_queue = NULL};
     return PyArg_ParseTupleAndKeywords(
-        args, kwargs, "|$OOOOOOOOOOOOOOOOOO:WSHub", names, &g->send_queue,
+        args, kwargs, "|$OOOOOOOOOOOOOOOOOOO:WSHub", names, &g->send_queue,
         &g->send_queue_bytes, &g->send_buffer, &g->max_message_size,
         &g->max_events, &g->max_event_bytes, &g->max_clients,
         &g->max_clients_per_ip, &g->trusted_proxies, &g->ping_interval,
         &g->ping_timeout, &g->open_timeout, &g->close_timeout, &g->origins,
-        &g->subprotocols, &g->id_query, &g->user_query, &g->release_gil);
+        &g->subprotocols, &g->compression, &g->id_query, &g->user_query,
+        &g->release_gil);
 }
 
 /* An int with a default. */
@@ -281,6 +274,24 @@ get_lists(const given *g, py_options *options)
            get_query_name("user_query", g->user_query, &options->user_query);
 }
 
+static bool
+get_compression(PyObject *value, bool *out)
+{
+    if (value == NULL || value == Py_None) {
+        return true;
+    }
+    if (!PyUnicode_Check(value)) {
+        return py_wrong_type("compression", "None or \"deflate\"", value);
+    }
+    *out = PyUnicode_CompareWithASCIIString(value, "deflate") == 0;
+    if (!*out) {
+        PyErr_Format(PyExc_ValueError,
+                     "compression must be None or \"deflate\", not %.200R",
+                     value);
+    }
+    return *out;
+}
+
 bool
 py_options_get(py_options *options, PyObject *args, PyObject *kwargs)
 {
@@ -298,6 +309,7 @@ py_options_get(py_options *options, PyObject *args, PyObject *kwargs)
         get_send_limits(&g, options) && get_inbound_limits(&g, options) &&
         get_client_limits(&g, options) && get_times(&g, &options->config) &&
         get_lists(&g, options) &&
+        get_compression(g.compression, &options->config.compression) &&
         (g.release_gil == NULL ||
          py_get_bool("release_gil", g.release_gil, &options->release_gil));
     for (size_t i = 0; i < sizeof g / sizeof *each; i++) {

@@ -3,6 +3,7 @@
 #include "convert.h"
 #include "exclude.h"
 #include "hub.h"
+#include "net/compress.h"
 #include "payload.h"
 #include "raise.h"
 #include "values.h"
@@ -26,6 +27,15 @@ raise_refusal(py_hub *self, ws_client *client, ws_err err, size_t size)
         Py_DECREF(object);
     }
     return NULL;
+}
+
+/* Whether a send by id may take longer than giving the GIL away. */
+static bool
+takes_long(const py_hub *self, const py_payload *payload)
+{
+    size_t size = payload->out.size;
+    return size > PY_KEEP_GIL_MAX ||
+           (self->options.config.compression && size >= WS_COMPRESS_MIN);
 }
 
 /* None, or an exception, for what a send by id has come to. */
@@ -66,7 +76,7 @@ py_hub_send(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     ws_hub *core = self->core;
-    if (self->home->release_gil || payload.out.size > PY_KEEP_GIL_MAX) {
+    if (self->home->release_gil || takes_long(self, &payload)) {
         Py_BEGIN_ALLOW_THREADS
             err = ws_outgoing_send_to(&payload.out, core, id, &client);
         Py_END_ALLOW_THREADS

@@ -126,13 +126,15 @@ static PyObject *
 pump_fields(const ws_pump_counters *counters)
 {
     return Py_BuildValue(
-        "{sK sK sK sK sK sK sK sK sK sK sK sK}", "accepted_connections",
+        "{sK sK sK sK sK sK sK sK sK sK sK sK sK sK}", "accepted_connections",
         ws_counted(&counters->accepted_connections), "refused_handshakes",
         ws_counted(&counters->refused_handshakes), "failed_handshakes",
         ws_counted(&counters->failed_handshakes), "served_pages",
         ws_counted(&counters->served_pages), "turns",
         ws_counted(&counters->turns), "writes", ws_counted(&counters->writes),
-        "short_writes", ws_counted(&counters->short_writes), "pings",
+        "short_writes", ws_counted(&counters->short_writes), "wire_bytes",
+        ws_counted(&counters->wire_bytes), "compressed",
+        ws_counted(&counters->compressed), "pings",
         ws_counted(&counters->pings), "pongs", ws_counted(&counters->pongs),
         "timeouts", ws_counted(&counters->timeouts), "received",
         ws_counted(&counters->received), "received_bytes",

@@ -52,6 +52,24 @@ live_counts_each_block_once(void)
 }
 
 static void
+bytes_follow_each_block_and_the_peak_stays(void)
+{
+    CHECK_EQ(ws_alloc_bytes(), 0);
+    ws_alloc_reset_peak();
+    char *block = ws_malloc(1000);
+    CHECK(ws_alloc_bytes() >= 1000 && ws_alloc_bytes() < 1100);
+    block = ws_realloc(block, 5000);
+    CHECK(ws_alloc_bytes() >= 5000 && ws_alloc_bytes() < 5100);
+    block = ws_realloc(block, 100);
+    CHECK(ws_alloc_bytes() >= 100 && ws_alloc_bytes() < 5000);
+    ws_free(block);
+    CHECK_EQ(ws_alloc_bytes(), 0);
+    CHECK(ws_alloc_peak() >= 5000);
+    ws_alloc_reset_peak();
+    CHECK_EQ(ws_alloc_peak(), 0);
+}
+
+static void
 strndup_copies_exactly_and_terminates(void)
 {
     static const struct {
@@ -82,6 +100,7 @@ static const ws_test tests[] = {
     TEST(the_chosen_allocation_fails_and_only_that),
     TEST(a_failed_realloc_keeps_the_block),
     TEST(live_counts_each_block_once),
+    TEST(bytes_follow_each_block_and_the_peak_stays),
     TEST(strndup_copies_exactly_and_terminates),
 };
 

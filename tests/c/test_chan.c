@@ -122,6 +122,32 @@ limits_hold(void)
 }
 
 static void
+whether_it_would_take_a_message_is_told_and_not_counted(void)
+{
+    ws_chan ch;
+    ws_chan_limits limits = {.max_msgs = 2, .max_bytes = 10};
+    CHECK_EQ(ws_chan_init(&ch, &limits), WS_OK);
+    CHECK(ws_chan_would_take(&ch, 10));
+    CHECK(!ws_chan_would_take(&ch, 11));
+    ws_msg *msg = kit_msg(6);
+    CHECK_EQ(ws_chan_push(&ch, msg), WS_OK);
+    CHECK(ws_chan_would_take(&ch, 4));
+    CHECK(!ws_chan_would_take(&ch, 5));
+    CHECK(!ws_chan_would_take(&ch, SIZE_MAX));
+    ws_msg_unref(msg);
+    msg = kit_msg(0);
+    CHECK_EQ(ws_chan_push(&ch, msg), WS_OK);
+    ws_msg_unref(msg);
+    CHECK(!ws_chan_would_take(&ch, 0));
+    ws_chan_counts counts = ws_chan_get_stats(&ch).counts;
+    CHECK_EQ(kit_attempted(&counts), 2);
+    ws_chan_end(&ch);
+    CHECK(!ws_chan_would_take(&ch, 0));
+    ws_chan_destroy(&ch);
+    CHECK_EQ(ws_alloc_live(), 0);
+}
+
+static void
 closed_wins_over_everything(void)
 {
     static const ws_chan_limits limits = {1, 20};
@@ -786,6 +812,7 @@ contention_is_seen_while_another_thread_has_the_lock(void)
 static const ws_test tests[] = {
     TEST(contention_is_seen_while_another_thread_has_the_lock),
     TEST(limits_hold),
+    TEST(whether_it_would_take_a_message_is_told_and_not_counted),
     TEST(closed_wins_over_everything),
     TEST(each_refusal_is_counted_as_what_it_is),
     TEST(every_split_of_the_bytes_is_the_same_stream),

@@ -271,7 +271,162 @@ senders_race_closers_and_the_pump(void)
     kit_hub_free(hub);
 }
 
+/* An encoder whose forms are half as long, and which counts what it is asked
+   for; messages under ten bytes go as they are. */
+typedef struct halver {
+    ws_encoder base;
+    unsigned key;
+    int made, released;
+    enum { HALVES, IS_NOT_WORTH_IT, HAS_NO_MEMORY } mood;
+} halver;
+
+static unsigned
+halver_key(const ws_encoder *base, size_t size)
+{
+    return size < 10 ? 0 : ((const halver *)base)->key;
+}
+
+static ws_msg *
+halver_encode(ws_encoder *base, ws_msg *msg, unsigned key)
+{
+    halver *h = (halver *)base;
+    CHECK_EQ(key, h->key);
+    h->made++;
+    if (h->mood == HAS_NO_MEMORY) {
+        return NULL;
+    }
+    if (h->mood == IS_NOT_WORTH_IT) {
+        return ws_msg_ref(msg);
+    }
+    return ws_msg_new_form((const uint8_t *)"f", 1, ws_msg_payload(msg),
+                           ws_msg_size(msg) / 2, ws_msg_size(msg));
+}
+
+static void
+halver_unref(ws_encoder *base)
+{
+    ((halver *)base)->released++;
+}
+
+static halver
+make_halver(unsigned key)
+{
+    return (halver){
+        .base = {halver_key, halver_encode, halver_unref},
+        .key = key,
+    };
+}
+
+static ws_client *
+join_encoding(ws_hub *hub, const char *id, halver *h)
+{
+    ws_client *client = kit_client(hub, id, NULL);
+    client->encoder = &h->base;
+    CHECK_EQ(ws_hub_join(hub, client), WS_OK);
+    return client;
+}
+
+/* Frame bytes of the oldest message in the channel. */
+static size_t
+peek_size(ws_client *client)
+{
+    ws_msg *out[WS_CHAN_BATCH];
+    size_t offset = 0;
+    CHECK(ws_chan_peek(&client->chan, out, 1, &offset) > 0);
+    return ws_msg_frame_size(out[0]);
+}
+
+static void
+a_form_is_made_once_and_charged_as_the_original(void)
+{
+    ws_hub *hub = kit_hub(KIT_ROOMY);
+    halver h = make_halver(7);
+    ws_client *a = join_encoding(hub, "a", &h);
+    ws_client *b = join_encoding(hub, "b", &h);
+    ws_client *plain = kit_join_hub(hub, "c", NULL);
+    ws_msg *msg = kit_msg(100);
+    CHECK(ws_client_encodes(a, 100));
+    CHECK(!ws_client_encodes(a, 9));
+    CHECK(!ws_client_encodes(plain, 100));
+    CHECK_EQ(ws_client_send(a, msg), WS_OK);
+    CHECK_EQ(ws_client_send(a, msg), WS_OK);
+    CHECK_EQ(ws_client_send(b, msg), WS_OK);
+    CHECK_EQ(ws_client_send(plain, msg), WS_OK);
+    CHECK_EQ(h.made, 1);
+    CHECK_EQ(ws_counted(&ws_hub_counters(hub)->compressed), 1);
+    CHECK_EQ(peek_size(a), 51);
+    CHECK_EQ(peek_size(plain), 102);
+    ws_chan_stats stats = ws_chan_get_stats(&a->chan);
+    CHECK_EQ(stats.queued_bytes, 200);
+    CHECK_EQ(kit_write(a, 102), 2);
+    stats = ws_chan_get_stats(&a->chan);
+    CHECK_EQ(stats.counts.written_bytes, 200);
+    CHECK_EQ(stats.queued_bytes, 0);
+    kit_check_law(&stats.counts, stats.queued);
+    ws_msg_unref(msg);
+
+    CHECK_EQ(kit_send(a, 9), WS_OK);
+    CHECK_EQ(h.made, 1);
+    CHECK_EQ(peek_size(a), 11);
+    ws_client_unref(a);
+    ws_client_unref(b);
+    ws_client_unref(plain);
+    kit_hub_free(hub);
+    CHECK_EQ(h.released, 2);
+}
+
+static void
+what_is_not_worth_it_or_has_no_memory_goes_as_it_is(void)
+{
+    ws_hub *hub = kit_hub(KIT_ROOMY);
+    halver h = make_halver(7);
+    ws_client *client = join_encoding(hub, "a", &h);
+    ws_msg *msg = kit_msg(100);
+    h.mood = HAS_NO_MEMORY;
+    CHECK_EQ(ws_client_send(client, msg), WS_OK);
+    CHECK_EQ(peek_size(client), 102);
+    h.mood = IS_NOT_WORTH_IT;
+    CHECK_EQ(ws_client_send(client, msg), WS_OK); // tries again
+    CHECK_EQ(ws_client_send(client, msg), WS_OK); // and remembers that
+    CHECK_EQ(h.made, 2);
+    CHECK_EQ(ws_counted(&ws_hub_counters(hub)->compressed), 0);
+    CHECK_EQ(kit_write(client, 306), 3);
+    ws_msg_unref(msg);
+    ws_client_unref(client);
+    kit_hub_free(hub);
+}
+
+static void
+for_a_client_that_refuses_no_form_is_made(void)
+{
+    ws_hub_limits limits = KIT_ROOMY;
+    limits.send = (ws_chan_limits){.max_msgs = 2, .max_bytes = 150};
+    ws_hub *hub = kit_hub(limits);
+    halver h = make_halver(7);
+    ws_client *client = join_encoding(hub, "a", &h);
+    CHECK_EQ(kit_send(client, 100), WS_OK);
+    CHECK_EQ(h.made, 1);
+    CHECK_EQ(kit_send(client, 51), WS_ERR_FULL); // though its form would fit
+    CHECK_EQ(kit_send(client, 151), WS_ERR_TOO_BIG);
+    CHECK_EQ(kit_send(client, 50), WS_OK);
+    CHECK_EQ(h.made, 2);
+    CHECK_EQ(kit_send(client, 10), WS_ERR_FULL);
+    CHECK_EQ(ws_hub_close_client(client, 1000, kit_text("")), WS_OK);
+    CHECK_EQ(kit_send(client, 10), WS_ERR_CLOSED);
+    CHECK_EQ(h.made, 2);
+    ws_chan_stats stats = ws_chan_get_stats(&client->chan);
+    CHECK_EQ(stats.counts.refused_full, 2);
+    CHECK_EQ(stats.counts.refused_too_large, 1);
+    CHECK_EQ(stats.counts.refused_closed, 1);
+    CHECK_EQ(kit_attempted(&stats.counts), 6);
+    ws_client_unref(client);
+    kit_hub_free(hub);
+}
+
 static const ws_test tests[] = {
+    TEST(a_form_is_made_once_and_charged_as_the_original),
+    TEST(what_is_not_worth_it_or_has_no_memory_goes_as_it_is),
+    TEST(for_a_client_that_refuses_no_form_is_made),
     TEST(what_is_fixed_at_birth_is_copied),
     TEST(it_keeps_its_hub_and_its_doorbell_alive),
     TEST(many_sends_put_it_on_the_list_once),

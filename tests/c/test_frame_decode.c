@@ -452,8 +452,9 @@ size_and_fragments_are_bounded_per_message(void)
 static void
 compressed_messages_are_marked_and_their_text_left_alone(void)
 {
-    static const ws_decode_limits limits = {
-        .max_message_size = 100, .max_fragments = 9, .allow_rsv1 = true};
+    static const ws_decode_limits limits = {.max_message_size = 100,
+                                            .max_fragments = 9,
+                                            .max_compressed_size = 1 << 20};
     static const stream_case cases[] = {
         {"one frame", BYTES("\xC1\x81" KEY0 "\xFF"), "compressed text(\xFF) "},
         {"two frames",
@@ -472,6 +473,38 @@ compressed_messages_are_marked_and_their_text_left_alone(void)
          "error 1002 "},
         {"a mark on a ping", BYTES("\xC9\x80" KEY0), "error 1002 "},
         {"RSV2 beside it", BYTES("\xE1\x80" KEY0), "error 1002 "},
+    };
+
+    CHECK_CASES(cases, &limits);
+}
+
+static void
+compressed_messages_have_a_limit_of_their_own(void)
+{
+    static const ws_decode_limits limits = {
+        .max_message_size = 2, .max_fragments = 9, .max_compressed_size = 4};
+    static const stream_case cases[] = {
+        {"each its largest",
+         BYTES("\x82\x82" KEY0 "12"
+               "\xC2\x84" KEY0 "1234"
+               "\x82\x82" KEY0 "34"),
+         "binary(12) compressed binary(1234) binary(34) "},
+        {"a compressed byte more", BYTES("\xC2\x85"), "error 1009 "},
+        {"a plain byte more", BYTES("\x82\x83"), "error 1009 "},
+        {"in fragments",
+         BYTES("\x42\x82" KEY0 "12"
+               "\x80\x82" KEY0 "34"),
+         "compressed binary(1234) "},
+        {"a byte more in fragments",
+         BYTES("\x42\x82" KEY0 "12"
+               "\x00\x82" KEY0 "34"
+               "\x80\x81"),
+         "error 1009 "},
+        {"a plain byte more behind a compressed message",
+         BYTES("\xC2\x84" KEY0 "1234"
+               "\x02\x82" KEY0 "12"
+               "\x80\x81"),
+         "compressed binary(1234) error 1009 "},
     };
 
     CHECK_CASES(cases, &limits);
@@ -764,8 +797,9 @@ a_decoder_is_small(void)
 static void
 random_bytes_end_alike_in_any_chunking(void)
 {
-    static const ws_decode_limits limits = {
-        .max_message_size = 300, .max_fragments = 4, .allow_rsv1 = true};
+    static const ws_decode_limits limits = {.max_message_size = 300,
+                                            .max_fragments = 4,
+                                            .max_compressed_size = 1 << 20};
 
     for (uint32_t round = 0; round < 5000; round++) {
         stream in = {.seed = round};
@@ -803,6 +837,7 @@ static const ws_test TESTS[] = {
     TEST(each_broken_rule_has_its_code),
     TEST(size_and_fragments_are_bounded_per_message),
     TEST(compressed_messages_are_marked_and_their_text_left_alone),
+    TEST(compressed_messages_have_a_limit_of_their_own),
     TEST(long_streams_come_out_in_any_random_chunking),
     TEST(payload_is_unmasked_at_any_alignment),
     TEST(the_first_piece_tells_how_much_room_to_make),

@@ -670,7 +670,80 @@ a_proxy_may_come_through_a_unix_socket(void)
     (void)wire_close(&w);
 }
 
+/* ---- compression */
+
+static wire
+open_compressing(bool compression)
+{
+    wire_setup setup = wire_defaults();
+    setup.config.compression = compression;
+    return wire_open(&setup);
+}
+
+#define EXTENSIONS "Sec-WebSocket-Extensions: "
+#define DEFLATE "permessage-deflate"
+#define AGREED                                          \
+    EXTENSIONS DEFLATE "; server_no_context_takeover; " \
+                       "client_no_context_takeover"
+
+static void
+compression_is_agreed_on_where_both_want_it(void)
+{
+    static const struct {
+        const char *what;
+        const char *headers;
+        const char *want; /* NULL: no extension */
+        bool on;
+    } cases[] = {
+        {"not offered", "", NULL, true},
+        {"offered", EXTENSIONS DEFLATE "\r\n", AGREED "\r\n", true},
+        {"with a smaller window",
+         EXTENSIONS DEFLATE "; server_max_window_bits=10\r\n",
+         AGREED "; server_max_window_bits=10\r\n", true},
+        {"only the second offer is good",
+         EXTENSIONS DEFLATE "; server_max_window_bits=8, " DEFLATE "\r\n",
+         AGREED "\r\n", true},
+        {"no offer is good", EXTENSIONS DEFLATE "; turbo\r\n", NULL, true},
+        {"not wanted", EXTENSIONS DEFLATE "\r\n", NULL, false},
+        {"not wanted, so nothing is read", EXTENSIONS "=\r\n", NULL, false},
+    };
+    for (size_t i = 0; i < WIRE_COUNT_OF(cases); i++) {
+        wire w = open_compressing(cases[i].on);
+        peer p = peer_dial(&w);
+        peer_say(&p, peer_request("/?id=a", cases[i].headers));
+        const char *head = peer_expect_switch(&p);
+        const char *got = strstr(head, EXTENSIONS);
+        if ((got == NULL) != (cases[i].want == NULL)) {
+            fprintf(stderr, "case: %s\n", cases[i].what);
+        }
+        CHECK_EQ(got == NULL, cases[i].want == NULL);
+        if (got != NULL) {
+            CHECK_MEM_EQ(got, cases[i].want, strlen(cases[i].want));
+        }
+        expect_echo_of_sending(&w, &p, "a");
+        peer_leave(&p);
+        (void)wire_close(&w);
+    }
+}
+
+static void
+extensions_that_are_no_list_are_refused(void)
+{
+    wire w = open_compressing(true);
+    peer p = peer_dial(&w);
+    const char *body = NULL;
+    peer_say(&p, peer_request("/", EXTENSIONS DEFLATE ";\r\n"));
+    CHECK_EQ(peer_answer(&p, false, NULL, &body), 400);
+    CHECK_STR_EQ(body, "Sec-WebSocket-Extensions is not a list of "
+                       "extensions.\n");
+    CHECK_EQ(WIRE_COUNTED(&w, refused_handshakes), 1);
+    peer_close(&p);
+    (void)wire_close(&w);
+}
+
 static const ws_test tests[] = {
+    TEST(compression_is_agreed_on_where_both_want_it),
+    TEST(extensions_that_are_no_list_are_refused),
     TEST(a_request_in_one_piece_opens),
     TEST(a_request_byte_by_byte_opens),
     TEST(frames_behind_the_request_in_one_segment_are_read),

@@ -1,5 +1,7 @@
 #include "net/settings.h"
 
+#include <zlib.h>
+
 #include "check.h"
 #include "core/alloc.h"
 
@@ -57,6 +59,28 @@ everything_is_copied_and_proxies_are_parsed(void)
 }
 
 static void
+only_with_compression_may_a_message_be_marked_so(void)
+{
+    ws_settings *settings = make();
+    CHECK_EQ(settings->decode.max_compressed_size, 0);
+    CHECK_EQ(settings->decode_compressed.max_message_size, 1234);
+    // What zlib makes of bytes that do not compress, with any of its set-ups.
+    CHECK(settings->decode_compressed.max_compressed_size >=
+          compressBound(1234));
+    CHECK(settings->decode_compressed.max_compressed_size < 2 * 1234);
+    ws_settings_free(settings);
+}
+
+static void
+the_largest_limit_does_not_wrap(void)
+{
+    ws_settings *settings =
+        ws_settings_new(&(ws_pump_config){.max_message_size = PTRDIFF_MAX});
+    CHECK(settings->decode_compressed.max_compressed_size > PTRDIFF_MAX);
+    ws_settings_free(settings);
+}
+
+static void
 nothing_is_needed(void)
 {
     ws_settings *settings = ws_settings_new(&(ws_pump_config){0});
@@ -83,6 +107,8 @@ no_memory_leaves_nothing_behind(void)
 
 static const ws_test tests[] = {
     TEST(everything_is_copied_and_proxies_are_parsed),
+    TEST(only_with_compression_may_a_message_be_marked_so),
+    TEST(the_largest_limit_does_not_wrap),
     TEST(nothing_is_needed),
     TEST(no_memory_leaves_nothing_behind),
 };

@@ -23,6 +23,8 @@ CLIENTS = [
 # A browser's page cannot ping; neither it nor aiohttp can send fragments.
 NO_PING = {"chromium"}
 NO_FRAGMENTS = {"chromium", "aiohttp-client"}
+# Those that offer it unasked.
+COMPRESSING = ["websockets-sync", "websockets-asyncio", "node-ws", "chromium"]
 
 pytestmark = pytest.mark.timeout(200)  # the first use builds the driver
 
@@ -50,6 +52,25 @@ def test_text_and_binary_of_all_sizes_come_back(
     stats = gone.client.stats()
     assert stats.received == stats.accepted == stats.written == 15
     assert stats.received_bytes == stats.written_bytes
+
+
+@pytest.mark.parametrize("client", COMPRESSING, indirect=True)
+def test_compressed_messages_of_all_sizes_come_back(client: Client) -> None:
+    with EchoServer(compression="deflate") as echo:
+        assert client.run(echo.url("eve"), "echo") == {"bad": []}
+        assert echo.goodbye("eve").clean
+        stats = echo.hub.stats()
+        assert stats.received == stats.written == 15
+        assert stats.received_bytes == stats.written_bytes
+        assert stats.compressed == 6  # text and binary of 65535 bytes and more
+        assert stats.wire_bytes < stats.written_bytes / 10
+
+
+@each_client(NO_FRAGMENTS)
+def test_with_compression_fragments_arrive_as_one_message(client: Client) -> None:
+    with EchoServer(compression="deflate") as echo:
+        seen = client.run(echo.url("eve"), "fragments")
+        assert seen == {"text": "one two and three", "binary": "one two and three"}
 
 
 @each_client(NO_FRAGMENTS)
