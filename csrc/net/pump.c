@@ -2,10 +2,10 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <libwebsockets.h>
 #include <signal.h>
 #include <string.h>
 
+#include "context.h"
 #include "core/alloc.h"
 #include "proto/close_code.h"
 #include "pump_inside.h"
@@ -215,7 +215,7 @@ make_vhost(ws_pump *pump)
     info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
     info.protocols = ws_conn_protocols();
     info.vhost_name = "wssend";
-    pump->vhost = lws_create_vhost(ws_loop_context(pump->loop), &info);
+    pump->vhost = ws_context_new_vhost(ws_loop_context(pump->loop), &info);
     return pump->vhost == NULL ? WS_ERR_NOMEM : WS_OK;
 }
 

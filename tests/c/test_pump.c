@@ -427,40 +427,6 @@ each_allocation_may_fail_and_the_pump_lives_on(void)
     (void)wire_close(&w);
 }
 
-/* The same for what libwebsockets allocates. */
-static atomic_long lws_until_failure = -1;
-
-static void *
-lws_allocate(void *ptr, size_t size, const char *reason)
-{
-    (void)reason;
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    if (atomic_load(&lws_until_failure) >= 0 &&
-        atomic_fetch_sub(&lws_until_failure, 1) == 0) {
-        return NULL;
-    }
-    return realloc(ptr, size);
-}
-
-static void
-libwebsockets_may_be_out_of_memory_too(void)
-{
-    lws_set_allocator(lws_allocate);
-    wire w = wire_open_default();
-    for (long n = 0; n < 6; n++) {
-        atomic_store(&lws_until_failure, n);
-        try_session(&w, "/");
-        atomic_store(&lws_until_failure, -1);
-        WITHIN(ws_hub_present(w.hub) == 0, 10);
-    }
-    peer p = peer_open(&w, "/");
-    peer_leave(&p);
-    (void)wire_close(&w);
-}
-
 static const ws_test tests[] = {
     TEST(the_pump_takes_no_signals_but_those_it_causes_itself),
     TEST(signals_of_the_process_do_not_disturb),
@@ -473,7 +439,6 @@ static const ws_test tests[] = {
     TEST(forks_in_the_middle_of_everything_do_no_harm),
     TEST(no_memory_for_a_pump_leaves_nothing_behind),
     TEST(each_allocation_may_fail_and_the_pump_lives_on),
-    TEST(libwebsockets_may_be_out_of_memory_too),
 };
 
 TEST_MAIN(tests)
