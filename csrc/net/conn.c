@@ -222,7 +222,9 @@ ws_conn_linger(ws_conn *conn)
         (void)lws_rx_flow_control(conn->wsi, 1);
     }
     conn->phase = WS_CONN_LINGERING;
-    (void)shutdown(lws_get_socket_fd(conn->wsi), SHUT_WR);
+    if (shutdown(lws_get_socket_fd(conn->wsi), SHUT_WR) != 0) {
+        ws_conn_doom(conn, "the connection broke"); // no FIN would answer
+    }
     if (!conn->closing || config->close_timeout_ns == 0) {
         set_deadline(conn, config->close_timeout_ns > 0
                                ? config->close_timeout_ns

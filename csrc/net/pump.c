@@ -43,9 +43,10 @@ on_hangup(void *user, struct lws *wsi, bool dead)
 static void
 on_timer(void *user, ws_timer *timer)
 {
-    (void)user;
     if (timer->kind == WS_TIMER_LISTENER) {
         ws_listener_timer(timer);
+    } else if (timer->kind == WS_TIMER_STARVED) {
+        ws_outbox_retry(user);
     } else {
         ws_conn_expired(
             (ws_conn *)(void *)((char *)timer - offsetof(ws_conn, timer)));
@@ -133,7 +134,7 @@ turn(ws_pump *pump)
     pump->now_ns = 0;
     (void)ws_loop_turn(pump->loop, time_to_sleep(pump));
     (void)ws_timer_wheel_expire(pump->wheel, ws_pump_now(pump), on_timer,
-                                NULL);
+                                pump);
     if (pump->rung) {
         answer_doorbell(pump);
     }
@@ -304,6 +305,7 @@ allocate(ws_hub *hub, ws_pages *pages)
     pump->hub = ws_hub_ref(hub);
     pump->pages = ws_pages_ref(pages);
     pump->counters = ws_hub_counters(hub);
+    pump->retry.kind = WS_TIMER_STARVED;
     return pump;
 }
 
