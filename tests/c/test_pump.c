@@ -1,10 +1,11 @@
 #include "wire.h"
 
 #include <dirent.h>
-#include <libwebsockets.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+
+#include "net/log.h"
 
 #define MS WS_NS_PER_MS
 
@@ -196,8 +197,18 @@ descriptors_are_given_back(void)
     CHECK_EQ(open_descriptors(), before);
 }
 
-/* Out of descriptors, those who are there go on, and the pump does not spin;
-   once there are some again, those who waited come in. */
+static atomic_int log_lines;
+
+static void
+count_line(ws_log_level level, const char *line)
+{
+    (void)level;
+    (void)line;
+    atomic_fetch_add(&log_lines, 1);
+}
+
+/* Out of descriptors, those who are there go on, and the pump does not spin or
+   say so again and again; once there are some, those who waited come in. */
 static void
 without_descriptors_the_waiting_come_in_later(void)
 {
@@ -210,6 +221,7 @@ without_descriptors_the_waiting_come_in_later(void)
     peer p = peer_open(&w, "/?id=a");
     ws_client *client = wire_client(&w, "a");
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    ws_log_set_sink(count_line);
     int count = 0;
     while ((hoard[count] = dup(STDERR_FILENO)) >= 0) {
         count++;
@@ -229,6 +241,8 @@ without_descriptors_the_waiting_come_in_later(void)
     }
     (void)peer_expect_switch(&late);
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
+    ws_log_set_sink(NULL);
+    CHECK_EQ(atomic_load(&log_lines), 1);
     ws_client_unref(client);
     peer_leave(&late);
     peer_leave(&p);
