@@ -295,10 +295,16 @@ life_answer(life *l, const ws_event *event)
     }
 }
 
+/* A drainer that sleeps until the descriptor calls: a lost call shows. */
 static inline void
 life_take_events(life *l)
 {
+    struct pollfd bell = {.fd = ws_evq_fd(ws_hub_events(l->w.hub)),
+                          .events = POLLIN};
     ws_event event;
+    if (poll(&bell, 1, 0) == 0) {
+        return;
+    }
     while (ws_hub_take_event(l->w.hub, &event)) {
         bool back = l->put_back && event.kind == WS_EVENT_NOTICE;
         if (back) {

@@ -466,6 +466,8 @@ without_buffers_all_can_end(void)
     WITHIN(atomic_load(&plan.failed) >= 4, 10);
     peer_reset(&other);
     wire_expect_ended(lost, 1006, false);
+    long failed = atomic_load(&plan.failed);
+    WITHIN(atomic_load(&plan.failed) >= failed + 3, 10);
     ws_pump_kill(t.w.pump);
     wire_expect_ended(t.client, 1006, false);
     plan_nothing();
