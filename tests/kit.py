@@ -171,6 +171,11 @@ class Process:
             text=True,
         )
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
     def read(self) -> str:
         """The next line that it prints; empty at the end."""
         return there(self._process.stdout).readline().rstrip("\n")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import textwrap
 from importlib.util import find_spec
 
 import pytest
-from kit import run_script
+from kit import Process, run_script
+from wsclient import Client, Gone
 
 needs_testcapi = pytest.mark.skipif(
     find_spec("_testcapi") is None, reason="this Python has no _testcapi"
@@ -147,6 +149,96 @@ with serving(send_queue_bytes=1 << 30) as server:
     client.send("small")
     assert own.recv() == "small"
 """)
+
+
+SHORT_OF_MEMORY = """
+import ctypes, sys
+import wssend
+
+ctypes.CDLL(None).mallopt(-8, 1)  # one heap for all: none in reserve
+hub = wssend.WSHub(id_query="id", send_queue_bytes=8 << 20, ping_interval=None)
+print(hub.listen("127.0.0.1", 0).url, flush=True)
+data = bytes(50_000)
+sent = failed = 0
+clients = []
+reserve = bytearray(1_000_000)
+
+def fill():
+    global sent, failed, reserve
+    for client in clients:
+        try:
+            for _ in range(40):
+                client.send(data)
+                sent += 1
+        except MemoryError:
+            failed += 1
+    reserve = None  # for Python itself
+    assert sent > 0 and failed > 0
+
+def account():
+    s = hub.stats()
+    assert s.accepted == s.written + s.queued + s.dropped + s.lost
+    assert (s.accepted, s.refused_nomem) == (sent, failed)
+
+def greet():
+    global sent
+    hub.send("new", "welcome")
+    sent += 1
+
+jobs = {
+    "gather": lambda: clients.extend(hub.clients()),
+    "fill": fill,
+    "account": account,
+    "greet": greet,
+    "close": lambda: hub.close(timeout=0),
+}
+for line in sys.stdin:
+    jobs[line.strip()]()
+    print("done", flush=True)
+"""
+
+
+@pytest.mark.slow  # a sanitizer takes more memory than the limit leaves
+def test_a_server_short_of_memory_refuses_and_recovers() -> None:
+    clients = []
+    with Process(SHORT_OF_MEMORY) as server:
+        url = server.read()
+
+        def ask(job: str) -> None:
+            server.write(job)
+            assert server.read() == "done"
+
+        def connect(name: str) -> Client:
+            clients.append(Client(url, f"/?id={name}", receive_buffer=4096))
+            return clients[-1]
+
+        for number in range(20):
+            connect(f"before{number}")
+        ask("gather")
+        with open(f"/proc/{server.pid}/statm") as statm:
+            size = int(statm.read().split()[0]) * resource.getpagesize()
+        tight = (size + 8_000_000, resource.RLIM_INFINITY)
+        loose = resource.prlimit(server.pid, resource.RLIMIT_AS, tight)
+        ask("fill")
+        refused = 0
+        while refused < 10:
+            assert len(clients) < 5000
+            try:
+                connect(f"tight{len(clients)}")
+            except (Gone, AssertionError):  # cut, or answered 503
+                refused += 1
+
+        resource.prlimit(server.pid, resource.RLIMIT_AS, loose)
+        ask("account")
+        for client in clients:
+            client.close()
+        new = connect("new")
+        ask("greet")
+        assert new.recv() == "welcome"
+        new.close()
+        ask("account")
+        ask("close")
+        server.end()
 
 
 def test_descriptors_run_out() -> None:

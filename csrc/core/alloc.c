@@ -3,20 +3,77 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Copies into a new block, if there was memory for it. */
+static char *
+filled(char *copy, const char *text, size_t size)
+{
+    if (copy != NULL) {
+        if (size > 0) {
+            memcpy(copy, text, size);
+        }
+        copy[size] = '\0';
+    }
+    return copy;
+}
+
 #ifdef WS_TESTING
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
+enum mode { NEVER, AT, EVERY, IN };
+
+static atomic_int mode;
+static atomic_long number; // AT, EVERY, IN: what is asked for
+static _Atomic(ws_alloc_site *) failing_site;
+static atomic_long calls;    // since it was asked for
+static atomic_long failures; // since it was asked for
 static atomic_long live_blocks;
 static atomic_long live_bytes;
 static atomic_long peak_bytes;
-static atomic_long until_failure = -1;
+
+/* Where the linker has put the list; weak, for a program without any. */
+extern ws_alloc_site *const first_site[] __asm__("__start_ws_alloc_places")
+    __attribute__((weak));
+extern ws_alloc_site *const last_site[] __asm__("__stop_ws_alloc_places")
+    __attribute__((weak));
+
+static void
+ask_for(enum mode what, long n, ws_alloc_site *site)
+{
+    atomic_store(&mode, NEVER);
+    atomic_store(&number, n);
+    atomic_store(&failing_site, site);
+    atomic_store(&calls, 0);
+    atomic_store(&failures, 0);
+    atomic_store(&mode, what);
+}
 
 void
 ws_alloc_fail_at(long n)
 {
-    atomic_store(&until_failure, n < 0 ? -1 : n);
+    ask_for(n < 0 ? NEVER : AT, n, NULL);
+}
+
+void
+ws_alloc_fail_every(long n)
+{
+    ask_for(n == 0 ? NEVER : EVERY, n, NULL);
+}
+
+void
+ws_alloc_fail_in(ws_alloc_site *site, long n)
+{
+    if (site != NULL) {
+        atomic_store(&site->calls, 0);
+    }
+    ask_for(site == NULL ? NEVER : IN, n, site);
+}
+
+long
+ws_alloc_failed(void)
+{
+    return atomic_load(&failures);
 }
 
 long
@@ -53,13 +110,40 @@ count_bytes(long change)
     }
 }
 
-static bool
-fails_now(void)
+ws_alloc_site *const *
+ws_alloc_sites(size_t *count)
 {
-    if (atomic_load(&until_failure) < 0) {
+    *count = (size_t)(last_site - first_site);
+    return first_site;
+}
+
+static bool
+is_chosen(const ws_alloc_site *site, long call, long call_here)
+{
+    long n = atomic_load(&number);
+    switch (atomic_load(&mode)) {
+    case AT:
+        return call == n;
+    case EVERY:
+        return (call + 1) % n == 0;
+    case IN:
+        return site == atomic_load(&failing_site) && call_here == n;
+    default:
         return false;
     }
-    return atomic_fetch_sub(&until_failure, 1) == 0;
+}
+
+static bool
+fails_now(ws_alloc_site *site)
+{
+    long call = atomic_fetch_add(&calls, 1);
+    long call_here = atomic_fetch_add(&site->calls, 1);
+    if (!is_chosen(site, call, call_here)) {
+        return false;
+    }
+    atomic_fetch_add(&failures, 1);
+    atomic_fetch_add(&site->failures, 1);
+    return true;
 }
 
 static void *
@@ -73,21 +157,21 @@ counted(void *ptr)
 }
 
 void *
-ws_malloc(size_t size)
+ws_malloc_at(ws_alloc_site *site, size_t size)
 {
-    return fails_now() ? NULL : counted(malloc(size));
+    return fails_now(site) ? NULL : counted(malloc(size));
 }
 
 void *
-ws_calloc(size_t count, size_t size)
+ws_calloc_at(ws_alloc_site *site, size_t count, size_t size)
 {
-    return fails_now() ? NULL : counted(calloc(count, size));
+    return fails_now(site) ? NULL : counted(calloc(count, size));
 }
 
 void *
-ws_realloc(void *ptr, size_t size)
+ws_realloc_at(ws_alloc_site *site, void *ptr, size_t size)
 {
-    if (fails_now()) {
+    if (fails_now(site)) {
         return NULL;
     }
     if (ptr == NULL) {
@@ -99,6 +183,12 @@ ws_realloc(void *ptr, size_t size)
         count_bytes((long)malloc_usable_size(grown) - before);
     }
     return grown;
+}
+
+char *
+ws_strndup_at(ws_alloc_site *site, const char *text, size_t size)
+{
+    return filled(ws_malloc_at(site, size + 1), text, size);
 }
 
 void
@@ -137,17 +227,10 @@ ws_free(void *ptr)
     free(ptr);
 }
 
-#endif
-
 char *
 ws_strndup(const char *text, size_t size)
 {
-    char *copy = ws_malloc(size + 1);
-    if (copy != NULL) {
-        if (size > 0) {
-            memcpy(copy, text, size);
-        }
-        copy[size] = '\0';
-    }
-    return copy;
+    return filled(ws_malloc(size + 1), text, size);
 }
+
+#endif

@@ -8,6 +8,10 @@
 
 #include <stddef.h>
 
+#ifdef WS_TESTING
+#include "alloc_testing.h"
+#else
+
 /* Each returns NULL when out of memory; ws_free(NULL) does nothing. A failed
    ws_realloc leaves the old block as it was; size is never 0. */
 void *ws_malloc(size_t size);
@@ -18,18 +22,6 @@ void ws_free(void *ptr);
 /* A copy of `size` bytes with a NUL behind them; NULL: no memory. */
 char *ws_strndup(const char *text, size_t size);
 
-#ifdef WS_TESTING
-/* Fails the n-th allocation from now (0: the next); a negative n, none. */
-void ws_alloc_fail_at(long n);
-
-/* Blocks handed out and not yet freed. */
-long ws_alloc_live(void);
-
-/* Their bytes, as the heap rounds them up; and the most that there were since
-   the last reset. */
-long ws_alloc_bytes(void);
-long ws_alloc_peak(void);
-void ws_alloc_reset_peak(void);
 #endif
 
 #endif

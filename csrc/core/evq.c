@@ -1,6 +1,7 @@
 #include "evq.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -69,8 +70,11 @@ static void
 signal_drainer(const ws_evq *evq)
 {
     uint64_t one = 1;
-    ssize_t written = write(evq->fd, &one, sizeof one);
-    (void)written; // a full counter is readable all the same
+    ssize_t written = 0;
+    do {
+        written = write(evq->fd, &one, sizeof one);
+    } while (written < 0 && errno == EINTR);
+    // What else fails does not matter: a full counter is readable.
 }
 
 ws_err

@@ -1,6 +1,7 @@
 #include "wake.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -152,9 +153,11 @@ ws_wake_ring(ws_wake *wake)
 {
     if (!atomic_exchange(&wake->armed, true)) {
         uint64_t one = 1;
-        // It cannot fail in a way that matters: a full counter is readable.
-        ssize_t written = write(wake->fd, &one, sizeof one);
-        (void)written;
+        ssize_t written = 0;
+        do {
+            written = write(wake->fd, &one, sizeof one);
+        } while (written < 0 && errno == EINTR);
+        // What else fails does not matter: a full counter is readable.
     }
 }
 

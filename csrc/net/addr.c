@@ -83,14 +83,15 @@ set_addr(ws_addr *addr, const any_address *from, socklen_t size)
     }
 }
 
-void
+bool
 ws_addr_of_socket(int fd, ws_addr *addr)
 {
     any_address from = {.any.sa_family = AF_UNSPEC};
     socklen_t size = sizeof from;
 
-    (void)getsockname(fd, &from.any, &size);
+    int rc = getsockname(fd, &from.any, &size);
     set_addr(addr, &from, size);
+    return rc == 0;
 }
 
 void

@@ -8,6 +8,7 @@
 #ifndef WS_NET_ADDR_H
 #define WS_NET_ADDR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct ws_addr {
@@ -18,8 +19,9 @@ typedef struct ws_addr {
 } ws_addr;
 
 /* Where a socket is bound. An IPv4 client of an IPv6 socket is shown as the
-   IPv4 address that it has; so for both. */
-void ws_addr_of_socket(int fd, ws_addr *addr);
+   IPv4 address that it has; so for both. False: see errno, *addr is unknown.
+ */
+bool ws_addr_of_socket(int fd, ws_addr *addr);
 
 /* The other end of a connection; unknown when it has gone already. */
 void ws_addr_of_peer(int fd, ws_addr *addr);

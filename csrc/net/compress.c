@@ -25,7 +25,13 @@ struct ws_compress {
     size_t idle_count;
 };
 
-const ws_heap ws_compress_heap = {ws_malloc, ws_free};
+static void *
+allocate(size_t size)
+{
+    return ws_malloc(size);
+}
+
+const ws_heap ws_compress_heap = {allocate, ws_free};
 
 /* An idle one of that window, or NULL. */
 static ws_deflater *

@@ -200,6 +200,26 @@ ws_conn_close_client(ws_client *client, uint16_t code, ws_text reason)
     (void)err; // closing already
 }
 
+/* Has the kernel ask, for two minutes from when the peer fell silent, whether
+   it is there at all: no deadline of ours ends the wait for its Close. */
+static void
+probe(const ws_conn *conn)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {
+        {IPPROTO_TCP, TCP_KEEPIDLE, 60},
+        {IPPROTO_TCP, TCP_KEEPINTVL, 15},
+        {IPPROTO_TCP, TCP_KEEPCNT, 4},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+    };
+    int fd = lws_get_socket_fd(conn->wsi);
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        (void)setsockopt(fd, options[i].level, options[i].name,
+                         &options[i].value, sizeof options[i].value);
+    }
+}
+
 void
 ws_conn_begin_closing(ws_conn *conn)
 {
@@ -211,6 +231,8 @@ ws_conn_begin_closing(ws_conn *conn)
     ws_timer_cancel(conn->pump->wheel, &conn->timer);
     if (config->close_timeout_ns > 0) {
         set_deadline(conn, config->close_timeout_ns);
+    } else if (!conn->is_unix) {
+        probe(conn);
     }
     if (conn->paused) {
         (void)ws_inbox_resume(conn); // to see the client's Close
@@ -223,7 +245,9 @@ static void
 send_fin(ws_conn *conn)
 {
     if (conn->tls == NULL || ws_tls_finish(conn->wsi)) {
-        (void)shutdown(lws_get_socket_fd(conn->wsi), SHUT_WR);
+        if (shutdown(lws_get_socket_fd(conn->wsi), SHUT_WR) != 0) {
+            ws_conn_doom(conn, "the connection broke"); // no FIN would answer
+        }
     } else if (lws_callback_on_writable(conn->wsi) < 0) {
         ws_conn_doom(conn, "out of memory");
     }

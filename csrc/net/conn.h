@@ -85,8 +85,10 @@ struct ws_conn {
     size_t page_offset;
     ws_sealed *sealed; /* TLS: refused for now, comes again as it is */
     bool blocked;      /* a short write: waits for the socket */
-    bool mid_message;  /* the kernel has part of the oldest message */
-    bool pong_due;     /* pong[] waits for room in ctl */
+    bool starved;      /* ... or for the kernel to have memory again */
+    ws_conn *starved_prev, *starved_next;
+    bool mid_message; /* the kernel has part of the oldest message */
+    bool pong_due;    /* pong[] waits for room in ctl */
     uint8_t pong_size;
     uint8_t *pong; /* WS_FRAME_CONTROL_PAYLOAD_MAX bytes, made when needed */
 
@@ -224,6 +226,9 @@ void ws_outbox_pong(ws_conn *conn, const uint8_t *payload, size_t size);
 
 /* Makes a Ping; false: there is no memory, or no more Ping may be sent. */
 bool ws_outbox_ping(ws_conn *conn, uint64_t payload);
+
+/* The kernel may have memory again for those that it had none for. */
+void ws_outbox_retry(ws_pump *pump);
 
 void ws_outbox_free(ws_conn *conn);
 

@@ -1,9 +1,14 @@
 #include "context.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include "core/alloc.h"
 #include "log.h"
 
 enum {
@@ -15,6 +20,29 @@ enum {
     // Over ten million, lws takes the limit of descriptors for 2560.
     MAX_FDS = 1 << 20,
 };
+
+/* Whether lws was refused memory, in this thread. */
+static _Thread_local bool starved;
+
+/* lws frees with a size of 0. */
+static void *
+allocate(void *ptr, size_t size, const char *reason)
+{
+    (void)reason;
+    if (size == 0) {
+        ws_free(ptr);
+        return NULL;
+    }
+    void *block = ws_realloc(ptr, size);
+    starved |= block == NULL;
+    return block;
+}
+
+static void
+set_allocator(void)
+{
+    lws_set_allocator(allocate);
+}
 
 static void
 log_line(int level, const char *line)
@@ -45,6 +73,27 @@ create(const lws_plugin_evlib_t *evlib, void *loop, lws_log_cx_t *log)
     return lws_create_context(&info);
 }
 
+/* lws 4.3.5 that runs out of memory at its very beginning closes descriptor 0,
+   which it takes for its own. Whatever it was is put back. */
+static struct lws_context *
+create_sparing_stdin(const lws_plugin_evlib_t *evlib, void *loop,
+                     lws_log_cx_t *log)
+{
+    int flags = fcntl(STDIN_FILENO, F_GETFD);
+    int twin = flags < 0 ? -1 : fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+    struct lws_context *context = create(evlib, loop, log);
+    int saved = errno;
+    if (twin >= 0) {
+        if (context == NULL && fcntl(STDIN_FILENO, F_GETFD) < 0) {
+            (void)dup3(twin, STDIN_FILENO,
+                       (flags & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0);
+        }
+        (void)close(twin);
+    }
+    errno = saved;
+    return context;
+}
+
 int
 ws_context_fd_limit(void)
 {
@@ -61,7 +110,9 @@ ws_context_new(const lws_plugin_evlib_t *evlib, void *loop, lws_log_cx_t *log)
 {
     struct rlimit old;
     bool lower = getrlimit(RLIMIT_NOFILE, &old) == 0 && old.rlim_cur > MAX_FDS;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+    (void)pthread_once(&once, set_allocator);
     // The first is for lines of which lws cannot tell the context. Each
     // context has its own besides, because they are counted without a lock.
     lws_set_log_level(LLL_ERR | LLL_WARN, log_line);
@@ -74,9 +125,22 @@ ws_context_new(const lws_plugin_evlib_t *evlib, void *loop, lws_log_cx_t *log)
         struct rlimit sane = {.rlim_cur = MAX_FDS, .rlim_max = old.rlim_max};
         (void)setrlimit(RLIMIT_NOFILE, &sane);
     }
-    struct lws_context *context = create(evlib, loop, log);
+    struct lws_context *context = create_sparing_stdin(evlib, loop, log);
     if (lower) {
         (void)setrlimit(RLIMIT_NOFILE, &old);
     }
     return context;
+}
+
+struct lws_vhost *
+ws_context_new_vhost(struct lws_context *context,
+                     const struct lws_context_creation_info *info)
+{
+    starved = false;
+    struct lws_vhost *vhost = lws_create_vhost(context, info);
+    if (vhost != NULL && starved) {
+        lws_vhost_destroy(vhost);
+        return NULL;
+    }
+    return vhost;
 }

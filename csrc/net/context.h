@@ -1,5 +1,6 @@
 /*
- * context.h - how libwebsockets is started.
+ * context.h - how libwebsockets is started. Its memory comes from
+ * core/alloc.h, as ours does.
  *
  * Threads: any.
  * Owns:    nothing.
@@ -19,5 +20,11 @@ int ws_context_fd_limit(void);
    destroy; NULL: out of memory or descriptors. */
 struct lws_context *ws_context_new(const lws_plugin_evlib_t *evlib, void *loop,
                                    lws_log_cx_t *log);
+
+/* lws_create_vhost, which itself does not notice all that it did not get. The
+   context's; NULL: out of memory, or `info` was no good. */
+struct lws_vhost *
+ws_context_new_vhost(struct lws_context *context,
+                     const struct lws_context_creation_info *info);
 
 #endif

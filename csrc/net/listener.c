@@ -35,7 +35,7 @@ struct ws_listener {
 
 /* ---- making one */
 
-/* Takes `fd`, which is listening; closes it when there is no memory. */
+/* Takes `fd`, which is listening; closes it when that fails. */
 static ws_listener *
 wrap(int fd, ws_listener_error *error)
 {
@@ -49,7 +49,11 @@ wrap(int fd, ws_listener_error *error)
         return NULL;
     }
     listener->fd = fd;
-    ws_addr_of_socket(fd, &listener->addr);
+    if (!ws_addr_of_socket(fd, &listener->addr)) {
+        *error = (ws_listener_error){.err = errno, .what = "getsockname"};
+        ws_listener_free(listener);
+        return NULL;
+    }
     return listener;
 }
 

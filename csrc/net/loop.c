@@ -14,10 +14,16 @@
 #include "log.h"
 #include "tls.h"
 
-enum { BATCH = 256 }; // events taken from the kernel at once
+enum {
+    BATCH = 256,   // events taken from the kernel at once
+    RETRY_MS = 10, // until a refused change of interest is tried again
+};
 
 /* What the kernel has for a descriptor after a one-shot event. */
 #define DISARMED UINT32_MAX
+
+/* ... and after a change that it refused. */
+#define UNKNOWN (UINT32_MAX - 1)
 
 enum entry_kind { FREE, OWN, LWS };
 
@@ -54,6 +60,7 @@ struct ws_loop {
     int shake_first, shake_last; // descriptors, in the order of their events;
                                  // -1: none
     uint64_t shaken_ns;          // spent on handshakes in this turn
+    bool unarmed;                // some entry is UNKNOWN
     ws_lock gate; // taken before `turn` and, by the pump, let go before it:
                   // whoever waits for the pump goes first
     ws_lock turn; // guards all above
@@ -114,6 +121,20 @@ arm(ws_loop *loop, int fd)
     }
     if (control(loop, EPOLL_CTL_MOD, fd, events) != 0) {
         ws_log(WS_LOG_ERROR, "epoll_ctl: %m");
+        e->armed = UNKNOWN;
+        loop->unarmed = true;
+    }
+}
+
+/* Tries again what the kernel has refused, for no event would call for it. */
+static void
+arm_again(ws_loop *loop)
+{
+    loop->unarmed = false;
+    for (int fd = 0; fd < loop->end; fd++) {
+        if (loop->fds[fd].armed == UNKNOWN) {
+            arm(loop, fd);
+        }
     }
 }
 
@@ -532,6 +553,12 @@ int
 ws_loop_turn(ws_loop *loop, int timeout_ms)
 {
     assert(timeout_ms >= 0);
+    if (loop->unarmed) {
+        arm_again(loop);
+    }
+    if (loop->unarmed && timeout_ms > RETRY_MS) {
+        timeout_ms = RETRY_MS;
+    }
     int wait = lws_service_adjust_timeout(loop->context, timeout_ms, 0);
     if (wait == 0 && timeout_ms > 0) {
         wait = 1; // a timer of lws is less than that ahead

@@ -58,8 +58,8 @@ typedef struct ws_loop_config {
 
 /*
  * Makes the loop and its lws context, which has no vhost yet: make those with
- * lws_create_vhost(ws_loop_context(loop), ...). Not before a fork: the child
- * could not use it.
+ * ws_context_new_vhost(ws_loop_context(loop), ...). Not before a fork: the
+ * child could not use it.
  *
  * On an error *loop is NULL:
  *   NOMEM    out of memory, or lws could not start

@@ -17,6 +17,7 @@ enum {
     PACK_MAX = 2048,          // larger frames are sent from where they are
     CTL_FIRST = 128,
     CTL_KEEP = 1024, // beyond this, pongs wait and the latest wins
+    RETRY_MS = 10,   // between tries while the kernel is out of memory
 };
 
 /* One system call's worth. */
@@ -311,9 +312,9 @@ send_record(ws_conn *conn, batch *b)
 }
 
 /* Bytes taken; -1: the connection is broken. A socket that takes none for now
-   takes 0. */
+   takes 0; *no_memory tells that it is the kernel's fault. */
 static ssize_t
-send_batch(ws_conn *conn, batch *b)
+send_batch(ws_conn *conn, batch *b, bool *no_memory)
 {
     if (conn->tls != NULL) {
         return send_record(conn, b);
@@ -329,19 +330,65 @@ send_batch(ws_conn *conn, batch *b)
     if (sent >= 0) {
         return sent;
     }
-    // No buffers is no fault of the connection's: it waits like a full one.
-    return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? 0 : -1;
+    *no_memory = errno == ENOBUFS || errno == ENOMEM;
+    return errno == EAGAIN || *no_memory ? 0 : -1;
 }
 
-/* Waits for the socket to take more. */
 static void
-block(ws_conn *conn)
+stop_writing(ws_conn *conn)
 {
     conn->blocked = true;
     if (conn->phase == WS_CONN_ANSWERING) {
         // At a FIN lws would close; it stays unread until all is written.
         (void)lws_rx_flow_control(conn->wsi, 0);
     }
+}
+
+/* Waits for the kernel to have memory: the socket, which may have room, would
+   be reported as writable without end. */
+static void
+starve(ws_conn *conn)
+{
+    ws_pump *pump = conn->pump;
+    stop_writing(conn);
+    if (!ws_timer_is_set(&pump->retry)) {
+        ws_timer_set(pump->wheel, &pump->retry,
+                     ws_pump_now(pump) + RETRY_MS * WS_NS_PER_MS);
+    }
+    if (conn->starved) {
+        return;
+    }
+    conn->starved = true;
+    conn->starved_prev = NULL;
+    conn->starved_next = pump->starved;
+    if (pump->starved != NULL) {
+        pump->starved->starved_prev = conn;
+    }
+    pump->starved = conn;
+}
+
+static void
+unlink_starved(ws_conn *conn)
+{
+    if (!conn->starved) {
+        return;
+    }
+    conn->starved = false;
+    if (conn->starved_prev == NULL) {
+        conn->pump->starved = conn->starved_next;
+    } else {
+        conn->starved_prev->starved_next = conn->starved_next;
+    }
+    if (conn->starved_next != NULL) {
+        conn->starved_next->starved_prev = conn->starved_prev;
+    }
+}
+
+/* Waits for the socket to take more. */
+static void
+block(ws_conn *conn)
+{
+    stop_writing(conn);
     if (lws_callback_on_writable(conn->wsi) < 0) {
         ws_conn_doom(conn, "out of memory");
     }
@@ -404,7 +451,8 @@ ws_outbox_write(ws_conn *conn)
             settle(conn);
             break;
         }
-        ssize_t taken = send_batch(conn, &b);
+        bool no_memory = false;
+        ssize_t taken = send_batch(conn, &b, &no_memory);
         if (taken < 0) {
             ws_conn_doom(conn, "the connection broke");
             break;
@@ -415,7 +463,11 @@ ws_outbox_write(ws_conn *conn)
         written += (size_t)taken;
         if ((size_t)taken < b.size) {
             ws_count(&conn->pump->counters->short_writes, 1);
-            block(conn);
+            if (no_memory) {
+                starve(conn);
+            } else {
+                block(conn);
+            }
         }
         settle(conn);
     }
@@ -426,9 +478,25 @@ ws_outbox_write(ws_conn *conn)
 }
 
 void
+ws_outbox_retry(ws_pump *pump)
+{
+    // Those that must go on waiting stand in front of the rest.
+    ws_conn *conn = pump->starved;
+    while (conn != NULL) {
+        ws_conn *next = conn->starved_next;
+        unlink_starved(conn);
+        conn->blocked = false;
+        ws_outbox_write(conn);
+        ws_conn_reap(conn);
+        conn = next;
+    }
+}
+
+void
 ws_outbox_free(ws_conn *conn)
 {
     unseal(conn);
+    unlink_starved(conn);
     ws_free(conn->ctl.data);
     conn->ctl = (ws_ctl){0};
     ws_free(conn->pong);

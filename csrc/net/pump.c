@@ -2,10 +2,10 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <libwebsockets.h>
 #include <signal.h>
 #include <string.h>
 
+#include "context.h"
 #include "core/alloc.h"
 #include "proto/close_code.h"
 #include "pump_inside.h"
@@ -43,9 +43,10 @@ on_hangup(void *user, struct lws *wsi, bool dead)
 static void
 on_timer(void *user, ws_timer *timer)
 {
-    (void)user;
     if (timer->kind == WS_TIMER_LISTENER) {
         ws_listener_timer(timer);
+    } else if (timer->kind == WS_TIMER_STARVED) {
+        ws_outbox_retry(user);
     } else {
         ws_conn_expired(
             (ws_conn *)(void *)((char *)timer - offsetof(ws_conn, timer)));
@@ -133,7 +134,7 @@ turn(ws_pump *pump)
     pump->now_ns = 0;
     (void)ws_loop_turn(pump->loop, time_to_sleep(pump));
     (void)ws_timer_wheel_expire(pump->wheel, ws_pump_now(pump), on_timer,
-                                NULL);
+                                pump);
     if (pump->rung) {
         answer_doorbell(pump);
     }
@@ -215,7 +216,7 @@ make_vhost(ws_pump *pump)
     info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
     info.protocols = ws_conn_protocols();
     info.vhost_name = "wssend";
-    pump->vhost = lws_create_vhost(ws_loop_context(pump->loop), &info);
+    pump->vhost = ws_context_new_vhost(ws_loop_context(pump->loop), &info);
     return pump->vhost == NULL ? WS_ERR_NOMEM : WS_OK;
 }
 
@@ -306,6 +307,7 @@ allocate(ws_hub *hub, ws_pages *pages)
     pump->hub = ws_hub_ref(hub);
     pump->pages = ws_pages_ref(pages);
     pump->counters = ws_hub_counters(hub);
+    pump->retry.kind = WS_TIMER_STARVED;
     return pump;
 }
 

@@ -26,6 +26,7 @@
 enum {
     WS_TIMER_CONN,
     WS_TIMER_LISTENER,
+    WS_TIMER_STARVED,
 };
 
 /* Small frames are packed up to this size for one system call. */
@@ -71,6 +72,8 @@ struct ws_pump {
     size_t conn_count;
     ws_conn *ended;                      /* to be freed after the turn */
     ws_conn *paused_first, *paused_last; /* in the order of their pausing */
+    ws_conn *starved;                    /* see ws_outbox_retry */
+    ws_timer retry;                      /* set while there are any */
     bool rung;                           /* the doorbell, in this turn */
     bool draining;
     bool stopping;

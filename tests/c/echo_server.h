@@ -21,6 +21,7 @@
 
 #include "check.h"
 #include "core/lock.h"
+#include "net/context.h"
 #include "net/loop.h"
 
 enum { WAIT_MS = 5000 };
@@ -103,9 +104,10 @@ count_hangup(void *user, struct lws *wsi, bool dead)
     c->deaths += dead;
 }
 
-/* With TLS when `cert` and `key` (PEM, in memory) are given. */
+/* With TLS when `cert` and `key` (PEM, in memory) are given. NULL: no memory.
+ */
 static inline struct lws_vhost *
-new_vhost(ws_loop *loop, const char *name, const char *cert, const char *key)
+try_vhost(ws_loop *loop, const char *name, const char *cert, const char *key)
 {
     static const struct lws_protocols protocols[] = {
         {.name = "echo", .callback = echo_callback},
@@ -126,7 +128,13 @@ new_vhost(ws_loop *loop, const char *name, const char *cert, const char *key)
         info.server_ssl_private_key_mem = key;
         info.server_ssl_private_key_mem_len = (unsigned)strlen(key);
     }
-    struct lws_vhost *vhost = lws_create_vhost(ws_loop_context(loop), &info);
+    return ws_context_new_vhost(ws_loop_context(loop), &info);
+}
+
+static inline struct lws_vhost *
+new_vhost(ws_loop *loop, const char *name, const char *cert, const char *key)
+{
+    struct lws_vhost *vhost = try_vhost(loop, name, cert, key);
     CHECK(vhost != NULL);
     return vhost;
 }

@@ -62,7 +62,7 @@ addresses_are_shown_as_one_writes_them(void)
             printf("skipped: cannot bind %s here\n", cases[i].bound);
             continue;
         }
-        ws_addr_of_socket(fd, &addr);
+        CHECK(ws_addr_of_socket(fd, &addr));
         expect(&addr, cases[i].shown, cases[i].text);
         CHECK(addr.port != 0);
         CHECK_EQ(close(fd), 0);
@@ -89,7 +89,7 @@ unix_sockets_show_their_name(void)
     int named = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int abstract = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    ws_addr_of_socket(named, &addr);
+    CHECK(ws_addr_of_socket(named, &addr));
     expect(&addr, AF_UNIX, "unix:");
     CHECK_EQ(addr.port, 0);
 
@@ -97,14 +97,14 @@ unix_sockets_show_their_name(void)
     int used = snprintf(name, sizeof name, "/tmp/wssend-%ld-", (long)getpid());
     memset(name + used, 'a', sizeof name - (size_t)used);
     bind_path(named, name, sizeof name);
-    ws_addr_of_socket(named, &addr);
+    CHECK(ws_addr_of_socket(named, &addr));
     (void)snprintf(text, sizeof text, "unix:%.*s", (int)sizeof name, name);
     expect(&addr, AF_UNIX, text);
     CHECK_EQ(unlinkat(-1, addr.text + 5, 0), 0);
 
     used = snprintf(name, sizeof name, "%cwssend-%ld", '\0', (long)getpid());
     bind_path(abstract, name, (size_t)used);
-    ws_addr_of_socket(abstract, &addr);
+    CHECK(ws_addr_of_socket(abstract, &addr));
     (void)snprintf(text, sizeof text, "unix:@wssend-%ld", (long)getpid());
     expect(&addr, AF_UNIX, text);
     CHECK_EQ(close(named), 0);
@@ -120,7 +120,7 @@ a_peer_that_is_not_there_is_unknown(void)
     ws_addr_of_peer(fd, &addr);
     expect(&addr, AF_UNSPEC, "?");
     CHECK_EQ(close(fd), 0);
-    ws_addr_of_socket(fd, &addr);
+    CHECK(!ws_addr_of_socket(fd, &addr));
     expect(&addr, AF_UNSPEC, "?");
 }
 

@@ -22,6 +22,69 @@ the_chosen_allocation_fails_and_only_that(void)
 }
 
 static void
+each_nth_allocation_fails(void)
+{
+    ws_alloc_fail_every(3);
+    for (long i = 0; i < 9; i++) {
+        void *block = ws_malloc(8);
+        CHECK_EQ(block == NULL, i % 3 == 2);
+        ws_free(block);
+    }
+    CHECK_EQ(ws_alloc_failed(), 3);
+    ws_alloc_fail_every(0);
+    CHECK_EQ(ws_alloc_failed(), 0);
+    void *block = ws_malloc(8);
+    CHECK(block != NULL);
+    ws_free(block);
+    CHECK_EQ(ws_alloc_live(), 0);
+}
+
+static void *
+allocate_here(void)
+{
+    return ws_malloc(8);
+}
+
+/* The place that the call above is; its line is in no other test. */
+static ws_alloc_site *
+site_here(void)
+{
+    size_t count = 0;
+    ws_alloc_site *const *sites = ws_alloc_sites(&count);
+    ws_alloc_site *found = NULL;
+    ws_alloc_fail_every(1);
+    CHECK(allocate_here() == NULL);
+    for (size_t i = 0; i < count; i++) {
+        if (atomic_load(&sites[i]->failures) > 0) {
+            CHECK(found == NULL);
+            found = sites[i];
+        }
+    }
+    CHECK(found != NULL);
+    CHECK(strstr(found->file, "test_alloc.c") != NULL);
+    return found;
+}
+
+static void
+one_place_fails_and_no_other(void)
+{
+    ws_alloc_site *site = site_here();
+    ws_alloc_fail_in(site, 1);
+    for (long i = 0; i < 3; i++) {
+        void *here = allocate_here();
+        void *there = ws_malloc(8);
+        CHECK_EQ(here == NULL, i == 1);
+        CHECK(there != NULL);
+        ws_free(here);
+        ws_free(there);
+    }
+    CHECK_EQ(ws_alloc_failed(), 1);
+    CHECK_EQ(atomic_load(&site->failures), 2);
+    ws_alloc_fail_in(NULL, 0);
+    CHECK_EQ(ws_alloc_live(), 0);
+}
+
+static void
 a_failed_realloc_keeps_the_block(void)
 {
     char *block = ws_realloc(NULL, 4);
@@ -98,6 +161,8 @@ strndup_copies_exactly_and_terminates(void)
 
 static const ws_test tests[] = {
     TEST(the_chosen_allocation_fails_and_only_that),
+    TEST(each_nth_allocation_fails),
+    TEST(one_place_fails_and_no_other),
     TEST(a_failed_realloc_keeps_the_block),
     TEST(live_counts_each_block_once),
     TEST(bytes_follow_each_block_and_the_peak_stays),

@@ -307,6 +307,72 @@ without_a_close_timeout_the_client_has_all_its_time(void)
     (void)wire_close(&w);
 }
 
+/* The server's end of a connection, in this very process. */
+static int
+server_end_of(const peer *p)
+{
+    struct sockaddr_in own, other;
+    socklen_t size = sizeof own;
+    CHECK_EQ(getsockname(p->fd, (struct sockaddr *)&own, &size), 0);
+    for (int fd = 0; fd < 1000; fd++) {
+        size = sizeof other;
+        if (fd != p->fd &&
+            getpeername(fd, (struct sockaddr *)&other, &size) == 0 &&
+            other.sin_family == AF_INET && other.sin_port == own.sin_port) {
+            return fd;
+        }
+    }
+    check_failed(__FILE__, __LINE__, "no server's end");
+}
+
+static int
+option_of(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t size = sizeof value;
+    CHECK_EQ(getsockopt(fd, level, name, &value, &size), 0);
+    return value;
+}
+
+/* Goes without a word, as a machine does whose plug is pulled. */
+static bool
+vanish(peer *p)
+{
+    int on = 1;
+    if (setsockopt(p->fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof on) != 0) {
+        return false; // takes a privilege
+    }
+    peer_close(p);
+    return true;
+}
+
+static void
+without_a_close_timeout_the_kernel_looks_for_vanished_clients(void)
+{
+    wire_setup setup = wire_defaults();
+    setup.config.close_timeout_ns = 0;
+    peer p;
+    ws_client *client;
+    wire w = open_with(&setup, &p, &client, 0);
+    int fd = server_end_of(&p);
+    CHECK_EQ(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+    CHECK_EQ(ws_hub_close_client(client, 1000, wire_text("")), WS_OK);
+    peer_expect_close(&p, 1000, "");
+    WITHIN(option_of(fd, SOL_SOCKET, SO_KEEPALIVE) == 1, 10);
+    CHECK_EQ(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), 60);
+    int soon = 1;
+    CHECK_EQ(setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &soon, sizeof soon), 0);
+    if (vanish(&p)) {
+        wire_expect_ended(client, 1000, false);
+    } else {
+        peer_close_frame(&p, 1000, "");
+        peer_expect_eof(&p);
+        peer_close(&p);
+        wire_expect_ended(client, 1000, true);
+    }
+    (void)wire_close(&w);
+}
+
 /* ---- breaking off */
 
 /* Resets at every stage of a connection's life, many at once. */
@@ -370,6 +436,7 @@ static const ws_test tests[] = {
     TEST(close_timeout_is_not_postponed_by_anything),
     TEST(a_client_that_keeps_its_side_open_is_cut_after_close_timeout),
     TEST(without_a_close_timeout_the_client_has_all_its_time),
+    TEST(without_a_close_timeout_the_kernel_looks_for_vanished_clients),
     TEST(resets_at_any_moment_leave_nothing_behind),
     TEST(connections_cost_no_memory_once_they_are_gone),
 };

@@ -2,7 +2,9 @@
    the product depends on it. */
 #include "net/context.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "check.h"
 #include "core/alloc.h"
@@ -338,6 +340,59 @@ a_descriptor_over_the_limit_is_refused(void)
     free_server(&s);
 }
 
+/* ---- without memory */
+
+static ws_err
+new_loop(void)
+{
+    const ws_loop_config config = {.on_hangup = NULL};
+    ws_loop *loop = NULL;
+    ws_err err = ws_loop_new(&config, &loop);
+    ws_loop_free(loop);
+    return err;
+}
+
+/* lws takes an unset descriptor for its own, and closes number 0. */
+static void
+a_context_that_cannot_be_made_leaves_descriptor_0_alone(void)
+{
+    struct stat before;
+    struct stat after;
+    ws_err err = WS_ERR_NOMEM;
+    int null = open("/dev/null", O_RDONLY);
+    CHECK(null >= 0);
+    CHECK_EQ(dup2(null, STDIN_FILENO), STDIN_FILENO);
+    CHECK_EQ(fstat(STDIN_FILENO, &before), 0);
+    for (long n = 0; err != WS_OK; n++) {
+        ws_alloc_fail_at(n);
+        err = new_loop();
+        ws_alloc_fail_at(-1);
+        CHECK(err == WS_OK || err == WS_ERR_NOMEM);
+        CHECK_EQ(fstat(STDIN_FILENO, &after), 0);
+        CHECK_EQ(after.st_ino, before.st_ino);
+    }
+    CHECK_EQ(ws_alloc_live(), 0);
+}
+
+static void
+a_vhost_is_whole_or_none(void)
+{
+    server s = bare_server();
+    struct lws_vhost *vhost = NULL;
+    conn c = {0};
+    for (long n = 0; vhost == NULL; n++) {
+        ws_alloc_fail_at(n);
+        vhost = try_vhost(s.loop, "whole", NULL, NULL);
+        CHECK_EQ(vhost == NULL, ws_alloc_failed() > 0);
+        ws_alloc_fail_at(-1);
+    }
+    int fd = connect_to(&s, vhost, &c);
+    expect_echo(&s, fd, "hello");
+    CHECK_EQ(close(fd), 0);
+    TURN_UNTIL(&s, c.closed);
+    free_server(&s);
+}
+
 static const ws_test tests[] = {
     TEST(a_plain_connection_echoes),
     TEST(adopting_reads_nothing),
@@ -354,6 +409,8 @@ static const ws_test tests[] = {
     TEST(the_end_of_the_context_closes_what_is_open),
     TEST(no_descriptor_leaks),
     TEST(a_descriptor_over_the_limit_is_refused),
+    TEST(a_context_that_cannot_be_made_leaves_descriptor_0_alone),
+    TEST(a_vhost_is_whole_or_none),
 };
 
 TEST_MAIN(tests)

@@ -5,7 +5,13 @@
 #include "core/alloc.h"
 #include "deflate_kit.h"
 
-static const ws_heap heap = {ws_malloc, ws_free};
+static void *
+allocate(size_t size)
+{
+    return ws_malloc(size);
+}
+
+static const ws_heap heap = {allocate, ws_free};
 
 #define BYTES(literal) literal, sizeof(literal) - 1
 

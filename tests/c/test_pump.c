@@ -1,10 +1,11 @@
 #include "wire.h"
 
 #include <dirent.h>
-#include <libwebsockets.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+
+#include "net/log.h"
 
 #define MS WS_NS_PER_MS
 
@@ -196,8 +197,18 @@ descriptors_are_given_back(void)
     CHECK_EQ(open_descriptors(), before);
 }
 
-/* Out of descriptors, those who are there go on, and the pump does not spin;
-   once there are some again, those who waited come in. */
+static atomic_int log_lines;
+
+static void
+count_line(ws_log_level level, const char *line)
+{
+    (void)level;
+    (void)line;
+    atomic_fetch_add(&log_lines, 1);
+}
+
+/* Out of descriptors, those who are there go on, and the pump does not spin or
+   say so again and again; once there are some, those who waited come in. */
 static void
 without_descriptors_the_waiting_come_in_later(void)
 {
@@ -210,6 +221,7 @@ without_descriptors_the_waiting_come_in_later(void)
     peer p = peer_open(&w, "/?id=a");
     ws_client *client = wire_client(&w, "a");
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    ws_log_set_sink(count_line);
     int count = 0;
     while ((hoard[count] = dup(STDERR_FILENO)) >= 0) {
         count++;
@@ -229,6 +241,8 @@ without_descriptors_the_waiting_come_in_later(void)
     }
     (void)peer_expect_switch(&late);
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
+    ws_log_set_sink(NULL);
+    CHECK_EQ(atomic_load(&log_lines), 1);
     ws_client_unref(client);
     peer_leave(&late);
     peer_leave(&p);
@@ -427,40 +441,6 @@ each_allocation_may_fail_and_the_pump_lives_on(void)
     (void)wire_close(&w);
 }
 
-/* The same for what libwebsockets allocates. */
-static atomic_long lws_until_failure = -1;
-
-static void *
-lws_allocate(void *ptr, size_t size, const char *reason)
-{
-    (void)reason;
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    if (atomic_load(&lws_until_failure) >= 0 &&
-        atomic_fetch_sub(&lws_until_failure, 1) == 0) {
-        return NULL;
-    }
-    return realloc(ptr, size);
-}
-
-static void
-libwebsockets_may_be_out_of_memory_too(void)
-{
-    lws_set_allocator(lws_allocate);
-    wire w = wire_open_default();
-    for (long n = 0; n < 6; n++) {
-        atomic_store(&lws_until_failure, n);
-        try_session(&w, "/");
-        atomic_store(&lws_until_failure, -1);
-        WITHIN(ws_hub_present(w.hub) == 0, 10);
-    }
-    peer p = peer_open(&w, "/");
-    peer_leave(&p);
-    (void)wire_close(&w);
-}
-
 static const ws_test tests[] = {
     TEST(the_pump_takes_no_signals_but_those_it_causes_itself),
     TEST(signals_of_the_process_do_not_disturb),
@@ -473,7 +453,6 @@ static const ws_test tests[] = {
     TEST(forks_in_the_middle_of_everything_do_no_harm),
     TEST(no_memory_for_a_pump_leaves_nothing_behind),
     TEST(each_allocation_may_fail_and_the_pump_lives_on),
-    TEST(libwebsockets_may_be_out_of_memory_too),
 };
 
 TEST_MAIN(tests)

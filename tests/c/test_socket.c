@@ -30,7 +30,7 @@ addr_of(int fd)
 {
     ws_addr addr;
 
-    ws_addr_of_socket(fd, &addr);
+    CHECK(ws_addr_of_socket(fd, &addr));
     return addr;
 }
 

@@ -18,6 +18,8 @@ C_WITHOUT_TEST: dict[str, str] = {
 }
 C_TEST_WITHOUT_SOURCE: dict[str, str] = {
     "rfc6455": "the rules of proto, seen from a socket",
+    "faults": "all of core, proto and net, out of memory",
+    "syscalls": "all of core and net, when the kernel refuses",
 }
 
 PY_WITHOUT_TEST: dict[str, str] = {

@@ -1,0 +1,781 @@
+/*
+ * life.h - for tests of faults: the whole life of a server with guests, in
+ * which anything may fail at any moment.
+ *
+ * A life has a hub, pages, a pump, two listeners and clients who talk, listen,
+ * stall, leave and break off. Guests put up with being turned away or cut, but
+ * not with silence: each step ends when what it is about has come about, or
+ * when the connection has ended or the call was refused. In between and in the
+ * end the accounts must be right to the message.
+ *
+ * To have lives with other listeners or options, add to life_setup and to
+ * life_begin; to have something else happen in them, add a step to life_run.
+ */
+#ifndef WS_TESTS_LIFE_H
+#define WS_TESTS_LIFE_H
+
+#include <dirent.h>
+
+#include "core/flush.h"
+#include "wire.h"
+
+typedef struct life_setup {
+    bool many_topics;         /* so many that tables grow */
+    bool unix_socket;         /* a second listener, and a guest there */
+    bool abrupt;              /* what is open in the end is cut */
+    void (*on_begun)(void);   /* once the server runs; NULL */
+    unsigned long turns_most; /* of the pump, in all; 0: unchecked */
+} life_setup;
+
+typedef struct guest {
+    const char *name;
+    int fd;       /* -1: not connected, or closed */
+    bool asleep;  /* does not read */
+    bool opened;  /* has its 101 */
+    bool ended;   /* the server's end was seen, */
+    bool cleanly; /* and was a FIN */
+    bool broken;  /* something could not be sent any more */
+    bool said_close;
+    ws_client *client; /* a reference; NULL: never found */
+    size_t frames;     /* whole messages received */
+    size_t heard;      /* messages that the server took from it */
+    size_t unanswered; /* of those, whose echo was refused */
+    uint8_t *in;
+    size_t at, end, cap;
+} guest;
+
+enum {
+    LIFE_SLOW_BUFFER = 4096,
+    LIFE_MAX_MSGS = 40,
+    LIFE_MESSAGE = 8192, /* bytes, of what stalls a guest */
+    LIFE_MAX_EVENTS = 6,
+    LIFE_GUESTS = 7,
+};
+
+typedef struct life {
+    const life_setup *setup;
+    wire w; /* without its port */
+    ws_port *tcp, *un;
+    guest guests[LIFE_GUESTS];
+    bool deaf; /* takes no events */
+    bool put_back;
+    size_t notices; /* taken */
+    /* Outcomes of all attempts to send, as the sender was told. */
+    uint64_t accepted, refused, refused_closed;
+} life;
+
+enum { TALKER, SLEEPER, LEAVER, BREAKER, READER, NEIGHBOUR, LATE };
+
+static inline int
+life_descriptors(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    int count = 0;
+    CHECK(folder != NULL);
+    while (readdir(folder) != NULL) {
+        count++;
+    }
+    CHECK_EQ(closedir(folder), 0);
+    return count;
+}
+
+/* ---- guests */
+
+/* Nothing more will come of it. One that sleeps does not see the end, and may
+   keep the server's Close from going out. */
+static inline bool
+guest_is_gone(const guest *g)
+{
+    return g->ended || g->broken ||
+           (g->client != NULL &&
+            ws_client_get_state(g->client) >=
+                (g->asleep ? WS_CLIENT_CLOSING : WS_CLIENT_CLOSED));
+}
+
+static inline void
+guest_say(guest *g, const void *data, size_t size)
+{
+    const uint8_t *at = data;
+    peer p = {.fd = g->fd};
+    while (size > 0 && !g->broken && !g->ended) {
+        peer_wait(&p, POLLOUT);
+        ssize_t sent = peer_try_send(&p, at, size);
+        g->broken = sent < 0;
+        at += g->broken ? 0 : sent;
+        size -= g->broken ? 0 : (size_t)sent;
+    }
+}
+
+static inline void
+guest_frame(guest *g, unsigned first, const void *data, size_t size)
+{
+    uint8_t *frame = malloc(PEER_HEADER_MAX + size);
+    CHECK(frame != NULL);
+    guest_say(g, frame, peer_make(frame, first, data, size));
+    free(frame);
+}
+
+static inline void
+guest_say_close(guest *g, const char *reason)
+{
+    uint8_t body[125] = {0x03, 0xe8};
+    memcpy(body + 2, reason, strlen(reason));
+    if (!g->said_close) {
+        g->said_close = true;
+        guest_frame(g, PEER_CLOSE, body, 2 + strlen(reason));
+    }
+}
+
+/* What has come in, if it is a whole head. */
+static inline void
+guest_take_head(guest *g)
+{
+    size_t size = g->end - g->at;
+    const uint8_t *end = memmem(g->in + g->at, size, "\r\n\r\n", 4);
+    if (end == NULL) {
+        return;
+    }
+    CHECK(size > 13 && memcmp(g->in + g->at, "HTTP/1.1 ", 9) == 0);
+    g->opened = memcmp(g->in + g->at, "HTTP/1.1 101 ", 13) == 0;
+    if (g->opened) {
+        g->at = (size_t)(end - g->in) + 4;
+    }
+}
+
+/* The size of a whole frame that stands at `data`; 0: it is not there yet. */
+static inline size_t
+guest_frame_size(const uint8_t *data, size_t size, size_t *header)
+{
+    *header = 2;
+    if (size < 2) {
+        return 0;
+    }
+    CHECK(data[1] <= 127);
+    uint64_t payload = data[1];
+    if (payload >= 126) {
+        *header = payload == 126 ? 4 : 10;
+        payload = 0;
+        for (size_t i = 2; i < *header && i < size; i++) {
+            payload = payload << 8 | data[i];
+        }
+    }
+    return size < *header || size - *header < payload
+               ? 0
+               : *header + (size_t)payload;
+}
+
+static inline void
+guest_take_frame(guest *g, const uint8_t *frame, size_t header, size_t size)
+{
+    switch (frame[0]) {
+    case PEER_TEXT:
+    case PEER_BINARY:
+        g->frames++;
+        break;
+    case PEER_PING:
+        guest_frame(g, PEER_PONG, frame + header, size - header);
+        break;
+    case PEER_PONG:
+        break;
+    default:
+        CHECK_EQ(frame[0], PEER_CLOSE);
+        guest_say_close(g, "");
+    }
+}
+
+static inline void
+guest_take_frames(guest *g)
+{
+    size_t header = 0;
+    size_t size = 0;
+    while ((size = guest_frame_size(g->in + g->at, g->end - g->at, &header)) >
+           0) {
+        guest_take_frame(g, g->in + g->at, header, size);
+        g->at += size;
+    }
+}
+
+/* Takes all that has come in. */
+static inline void
+guest_read(guest *g)
+{
+    ssize_t got = 1;
+    while (got > 0) {
+        if (g->cap - g->end < 65536) {
+            g->cap = g->cap * 2 + 65536;
+            g->in = realloc(g->in, g->cap);
+            CHECK(g->in != NULL);
+        }
+        got = recv(g->fd, g->in + g->end, g->cap - g->end, MSG_DONTWAIT);
+        g->end += got > 0 ? (size_t)got : 0;
+    }
+    g->ended = got == 0 || errno != EAGAIN;
+    g->cleanly = got == 0;
+    CHECK(got == 0 || !g->ended || errno == ECONNRESET);
+    if (!g->opened) {
+        guest_take_head(g);
+    }
+    if (g->opened) {
+        guest_take_frames(g);
+    }
+    if (g->ended) {
+        CHECK_EQ(close(g->fd), 0);
+        g->fd = -1;
+    }
+}
+
+/* ---- sending, and its account */
+
+static inline void
+life_note(life *l, ws_err err)
+{
+    CHECK(err == WS_OK || err == WS_ERR_FULL || err == WS_ERR_CLOSED ||
+          err == WS_ERR_NOMEM);
+    l->accepted += err == WS_OK;
+    l->refused_closed += err == WS_ERR_CLOSED;
+    l->refused += err == WS_ERR_FULL || err == WS_ERR_NOMEM;
+}
+
+static inline ws_err
+life_send(life *l, ws_client *client, const void *data, size_t size)
+{
+    ws_err err = wire_send(client, WS_MESSAGE_BINARY, data, size);
+    life_note(l, err);
+    return err;
+}
+
+static inline void
+life_fan_out(life *l, ws_target target, size_t size)
+{
+    static const uint8_t data[LIFE_MESSAGE];
+    ws_report report = {0};
+    ws_exclude nobody = {NULL, 0};
+    ws_msg *msg = ws_message_new(WS_MESSAGE_BINARY, data, size, NULL);
+    if (msg == NULL) {
+        ws_fan_out_refused(l->w.hub, target, WS_ERR_NOMEM, &nobody, &report);
+        CHECK_EQ(report.queued + report.full_count, 0);
+    } else {
+        ws_fan_out(l->w.hub, target, msg, &nobody, &report);
+    }
+    ws_msg_unref(msg);
+    CHECK_EQ(report.queued + report.full_count + report.closed + report.failed,
+             report.tried);
+    l->accepted += report.queued;
+    l->refused_closed += report.closed;
+    l->refused += report.full_count + report.failed;
+    ws_report_release(&report);
+}
+
+/* ---- events */
+
+static inline guest *
+life_guest_of(life *l, const ws_client *client)
+{
+    for (size_t i = 0; i < LIFE_GUESTS; i++) {
+        if (client->info.id.data != NULL && l->guests[i].name != NULL &&
+            strcmp(client->info.id.data, l->guests[i].name) == 0) {
+            return &l->guests[i];
+        }
+    }
+    check_failed(__FILE__, __LINE__, "an event of an unknown client");
+}
+
+/* Every message comes back to who sent it. */
+static inline void
+life_answer(life *l, const ws_event *event)
+{
+    guest *g = life_guest_of(l, event->client);
+    if (event->kind == WS_EVENT_NOTICE) {
+        l->notices++;
+    } else if (event->kind == WS_EVENT_MESSAGE) {
+        g->heard++;
+        ws_err err = life_send(l, event->client,
+                               ws_inbound_data(event->message), event->size);
+        g->unanswered += err != WS_OK;
+    }
+}
+
+/* A drainer that sleeps until the descriptor calls: a lost call shows. */
+static inline void
+life_take_events(life *l)
+{
+    struct pollfd bell = {.fd = ws_evq_fd(ws_hub_events(l->w.hub)),
+                          .events = POLLIN};
+    ws_event event;
+    if (poll(&bell, 1, 0) == 0) {
+        return;
+    }
+    while (ws_hub_take_event(l->w.hub, &event)) {
+        bool back = l->put_back && event.kind == WS_EVENT_NOTICE;
+        if (back) {
+            l->put_back = false;
+            back = ws_evq_put_back(ws_hub_events(l->w.hub), &event);
+        }
+        if (!back) {
+            life_answer(l, &event);
+            ws_event_release(&event);
+        }
+    }
+}
+
+/* Lets everybody do what there is to do. */
+static inline void
+life_turn(life *l)
+{
+    if (!l->deaf) {
+        life_take_events(l);
+    }
+    for (size_t i = 0; i < LIFE_GUESTS; i++) {
+        guest *g = &l->guests[i];
+        if (g->fd >= 0 && !g->asleep && !g->ended) {
+            guest_read(g);
+        }
+    }
+    ws_hub_stats stats = wire_check_law(&l->w);
+    CHECK_EQ(stats.counts.dropped, 0);
+}
+
+#define LIFE_UNTIL(l, cond)                                             \
+    do {                                                                \
+        uint64_t give_up_ = wire_deadline();                            \
+        while (life_turn(l), !(cond)) {                                 \
+            if (ws_now_ns() > give_up_) {                               \
+                check_failed(__FILE__, __LINE__, #cond);                \
+            }                                                           \
+            nanosleep(&(struct timespec){.tv_nsec = 100 * 1000}, NULL); \
+        }                                                               \
+    } while (0)
+
+/* ---- the steps */
+
+static inline guest *
+life_dial(life *l, int who, const char *name, const ws_port *port, int buffer)
+{
+    guest *g = &l->guests[who];
+    g->name = name;
+    g->fd = peer_dial_port(port, buffer).fd;
+    return g;
+}
+
+static inline guest *
+life_visit(life *l, int who, const char *name, const ws_port *port, int buffer)
+{
+    char target[32];
+    guest *g = life_dial(l, who, name, port, buffer);
+    (void)snprintf(target, sizeof target, "/?id=%s&user=u", name);
+    const char *request =
+        peer_request(target, "Origin: https://example.com\r\n"
+                             "X-Forwarded-For: 10.0.0.1\r\n"
+                             "Sec-WebSocket-Protocol: chat\r\n");
+    guest_say(g, request, strlen(request));
+    LIFE_UNTIL(l, g->opened || guest_is_gone(g));
+    if (g->opened) {
+        LIFE_UNTIL(l, (g->client = ws_hub_get(l->w.hub, wire_text(name))) !=
+                              NULL ||
+                          guest_is_gone(g));
+    }
+    return g;
+}
+
+static inline void
+life_arrive(life *l)
+{
+    (void)life_visit(l, TALKER, "talker", l->tcp, 0);
+    guest *g = life_visit(l, SLEEPER, "sleeper", l->tcp, LIFE_SLOW_BUFFER);
+    g->asleep = g->client != NULL;
+    (void)life_visit(l, LEAVER, "leaver", l->tcp, 0);
+    (void)life_visit(l, BREAKER, "breaker", l->tcp, 0);
+    if (l->un != NULL) {
+        (void)life_visit(l, NEIGHBOUR, "neighbour", l->un, 0);
+    }
+}
+
+static inline void
+life_read_page(life *l)
+{
+    guest *g = life_dial(l, READER, "reader", l->tcp, 0);
+    const char *request = "GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    guest_say(g, request, strlen(request));
+    LIFE_UNTIL(l, g->ended || g->broken);
+    if (g->end > 0 && g->cleanly && memcmp(g->in, "HTTP/1.1 200 ", 13) == 0) {
+        CHECK(memmem(g->in, g->end, "\r\n\r\nA page.\n", 12) != NULL);
+    }
+}
+
+/* All that the talker said was taken, and what came back has come. */
+#define LIFE_ANSWERED(g, count) \
+    (guest_is_gone(g) ||        \
+     ((g)->heard >= (count) && (g)->frames + (g)->unanswered >= (count)))
+
+static inline void
+life_talk(life *l)
+{
+    static const uint8_t data[100000];
+    uint8_t out[1024];
+    guest *g = &l->guests[TALKER];
+    if (g->client == NULL) {
+        return;
+    }
+    guest_frame(g, PEER_BINARY, "hello", 5);
+    LIFE_UNTIL(l, LIFE_ANSWERED(g, 1));
+
+    guest_frame(g, WS_OPCODE_BINARY, data, 70000);
+    guest_frame(g, 0, data, 100);
+    guest_frame(g, WS_FRAME_FIN, data, 30000);
+    LIFE_UNTIL(l, LIFE_ANSWERED(g, 2));
+
+    // A ping whose last bytes come by themselves, once the first were read.
+    size_t size = peer_make(out, PEER_PING, "one", 3);
+    size += peer_make(out + size, PEER_BINARY, "mark", 4);
+    size_t ping = peer_make(out + size, PEER_PING, "halves", 6);
+    guest_say(g, out, size + ping - 2);
+    LIFE_UNTIL(l, LIFE_ANSWERED(g, 3));
+    guest_say(g, out + size + ping - 2, 2);
+    guest_frame(g, PEER_BINARY, "mark", 4);
+    LIFE_UNTIL(l, LIFE_ANSWERED(g, 4));
+}
+
+static inline void
+life_subscribe(life *l, guest *g, const char *topic)
+{
+    if (g->client != NULL) {
+        ws_err err = ws_hub_subscribe(g->client, wire_text(topic));
+        CHECK(err == WS_OK || err == WS_ERR_NOMEM || err == WS_ERR_CLOSED);
+    }
+    (void)l;
+}
+
+static inline void
+life_topics(life *l)
+{
+    enum { MANY = 70 };
+    char name[16];
+    guest *g = &l->guests[TALKER];
+    for (int i = 0; l->setup->many_topics && i < MANY; i++) {
+        (void)snprintf(name, sizeof name, "topic %d", i);
+        life_subscribe(l, g, name);
+    }
+    life_subscribe(l, g, "news");
+    life_subscribe(l, &l->guests[LEAVER], "news");
+    life_fan_out(l, (ws_target){WS_TO_TOPIC, wire_text("news")}, 100);
+    if (g->client != NULL) {
+        char *names = NULL;
+        size_t size = 0;
+        ws_err err = ws_hub_topics(g->client, &names, &size);
+        CHECK(err == WS_OK || err == WS_ERR_NOMEM);
+        ws_free(err == WS_OK ? names : NULL);
+        (void)ws_hub_unsubscribe(g->client, wire_text("news"));
+    }
+}
+
+/* Fills the sleeper's channel, and has it ask for more pongs than fit. */
+static inline void
+life_stall(life *l)
+{
+    enum { PINGS = 12, PING = 125, SURE = 3 };
+    static const uint8_t data[LIFE_MESSAGE];
+    static uint8_t out[PINGS * (PING + PEER_HEADER_MAX) + 32];
+    guest *g = &l->guests[SLEEPER];
+    int full = 0;
+    for (int i = 0; i < 400 && full < SURE && g->client != NULL; i++) {
+        ws_err err = life_send(l, g->client, data, sizeof data);
+        full += err == WS_ERR_FULL || err == WS_ERR_CLOSED;
+        if (err == WS_ERR_FULL) {
+            (void)usleep(500); // perhaps the kernel takes more
+        }
+    }
+    if (g->client == NULL) {
+        return;
+    }
+    size_t size = 0;
+    for (int i = 0; i < PINGS; i++) {
+        size += peer_make(out + size, PEER_PING, data, PING);
+    }
+    size += peer_make(out + size, PEER_BINARY, "mark", 4);
+    guest_say(g, out, size);
+    LIFE_UNTIL(l, g->heard >= 1 || guest_is_gone(g));
+}
+
+static inline void
+life_broadcast(life *l)
+{
+    ws_client **all = NULL;
+    size_t count = 0;
+    life_fan_out(l, (ws_target){.kind = WS_TO_ALL}, LIFE_MESSAGE);
+    life_fan_out(l, (ws_target){WS_TO_USER, wire_text("u")}, 10);
+    if (ws_hub_list(l->w.hub, (ws_target){.kind = WS_TO_ALL}, &all, &count) ==
+        WS_OK) {
+        for (size_t i = 0; i < count; i++) {
+            ws_client_unref(all[i]);
+        }
+        ws_free(all);
+    }
+}
+
+static inline void
+life_flush(life *l)
+{
+    guest *g = &l->guests[TALKER];
+    ws_flush *flush = NULL;
+    if (g->client == NULL) {
+        return;
+    }
+    if (ws_flush_client(g->client, &flush) == WS_OK) {
+        ws_err err = ws_flush_wait(flush, wire_deadline());
+        CHECK(err == WS_OK || err == WS_ERR_CLOSED);
+        ws_flush_free(flush);
+    }
+    if (ws_flush_hub(l->w.hub, &flush) == WS_OK) {
+        ws_err err = ws_flush_wait(flush, ws_now_ns());
+        CHECK(err == WS_OK || err == WS_ERR_CLOSED || err == WS_ERR_TIMEOUT);
+        ws_flush_free(flush);
+    }
+    l->put_back = true;
+    if (ws_hub_notify(g->client, WS_WAIT_FLUSH, 7) == WS_OK) {
+        LIFE_UNTIL(l, l->notices > 0);
+    }
+}
+
+/* The pump has ended a turn that began after this was called. */
+static inline void
+life_pass_turn(life *l, ws_client *client)
+{
+    for (int i = 0; i < 2; i++) {
+        uint64_t turns = WIRE_COUNTED(&l->w, turns);
+        ws_client_kick(client);
+        LIFE_UNTIL(l, WIRE_COUNTED(&l->w, turns) > turns);
+    }
+}
+
+/* More at once than there is room for, while nobody takes it. */
+static inline void
+life_flood(life *l)
+{
+    enum { MESSAGES = 20 };
+    uint8_t out[MESSAGES * 16];
+    guest *g = &l->guests[TALKER];
+    if (g->client == NULL || guest_is_gone(g)) {
+        return;
+    }
+    size_t size = 0;
+    size_t want = g->heard + MESSAGES;
+    for (int i = 0; i < MESSAGES; i++) {
+        size += peer_make(out + size, PEER_BINARY, "flood", 5);
+    }
+    l->deaf = true;
+    guest_say(g, out, size);
+    LIFE_UNTIL(l, ws_hub_get_stats(l->w.hub).events.messages >= 2 ||
+                      guest_is_gone(g));
+    life_pass_turn(l, g->client);
+    l->deaf = false;
+    LIFE_UNTIL(l, LIFE_ANSWERED(g, want));
+}
+
+static inline void
+life_wake_up(life *l)
+{
+    guest *g = &l->guests[SLEEPER];
+    g->asleep = false;
+    if (g->client != NULL) {
+        LIFE_UNTIL(l, ws_chan_is_empty(&g->client->chan) || guest_is_gone(g));
+    }
+    LIFE_UNTIL(l,
+               WIRE_COUNTED(&l->w, pings) > 0 || ws_hub_size(l->w.hub) == 0);
+}
+
+static inline void
+life_part(life *l)
+{
+    guest *leaver = &l->guests[LEAVER];
+    guest *breaker = &l->guests[BREAKER];
+    guest *talker = &l->guests[TALKER];
+    if (leaver->fd >= 0 && leaver->client != NULL) {
+        guest_say_close(leaver, "I must go");
+        LIFE_UNTIL(l, leaver->ended || leaver->broken);
+    }
+    if (breaker->fd >= 0) {
+        peer p = {.fd = breaker->fd};
+        breaker->fd = -1;
+        peer_reset(&p);
+    }
+    if (breaker->client != NULL) {
+        LIFE_UNTIL(l, wire_is_closed(breaker->client));
+    }
+    if (talker->client != NULL) {
+        ws_err err =
+            ws_hub_close_client(talker->client, 1000, wire_text("enough"));
+        if (err == WS_ERR_NOMEM) {
+            err = ws_hub_close_client(talker->client, 1000, wire_text(""));
+        }
+        CHECK(err == WS_OK || err == WS_ERR_CLOSED || err == WS_ERR_NOMEM);
+        LIFE_UNTIL(l, talker->ended || talker->broken || err == WS_ERR_NOMEM);
+    }
+}
+
+/* The hub closes amid guests, and the pump ends by itself. */
+static inline void
+life_close(life *l)
+{
+    (void)life_visit(l, LATE, "late", l->tcp, 0);
+    life_fan_out(l, (ws_target){.kind = WS_TO_ALL}, 100);
+    if (l->setup->abrupt) {
+        return; // freeing the pump does it
+    }
+    ws_port_close(l->tcp);
+    ws_pump_close(l->w.pump, 1001, wire_text("bye"));
+    LIFE_UNTIL(l, ws_pump_wait(l->w.pump, ws_now_ns()) == WS_OK);
+}
+
+static inline void
+life_run(life *l)
+{
+    life_arrive(l);
+    life_read_page(l);
+    life_talk(l);
+    life_topics(l);
+    life_stall(l);
+    life_broadcast(l);
+    life_flush(l);
+    life_flood(l);
+    life_wake_up(l);
+    life_part(l);
+    life_close(l);
+}
+
+/* ---- the beginning and the end */
+
+static inline bool
+life_refused(ws_err err)
+{
+    CHECK(err == WS_OK || err == WS_ERR_NOMEM || err == WS_ERR_SYSTEM);
+    return err != WS_OK;
+}
+
+static inline wire_setup
+life_options(void)
+{
+    static const char *const proxies[] = {"127.0.0.1"};
+    static const char *const origins[] = {"https://example.com"};
+    static const char *const subprotocols[] = {"chat"};
+    wire_setup setup = wire_defaults();
+    setup.limits.send.max_msgs = LIFE_MAX_MSGS;
+    setup.limits.inbound.max_messages = LIFE_MAX_EVENTS;
+    setup.config.ping_interval_ns = 20 * WS_NS_PER_MS;
+    setup.config.ping_timeout_ns = WIRE_PATIENCE_MS * WS_NS_PER_MS;
+    setup.config.trusted_proxies = proxies;
+    setup.config.trusted_proxy_count = 1;
+    setup.config.origins = origins;
+    setup.config.origin_count = 1;
+    setup.config.subprotocols = subprotocols;
+    setup.config.subprotocol_count = 1;
+    setup.config.max_clients_per_ip = 100;
+    return setup;
+}
+
+static inline bool
+life_listen(life *l, bool unix_socket, ws_port **port)
+{
+    ws_listener *listener = wire_listener(unix_socket);
+    return listener != NULL &&
+           !life_refused(ws_pump_listen(l->w.pump, listener, "/", port));
+}
+
+/* False: something was refused. Whatever there is then must be ended. */
+static inline bool
+life_begin(life *l, const life_setup *setup)
+{
+    wire_setup options = life_options();
+    *l = (life){.setup = setup};
+    for (size_t i = 0; i < LIFE_GUESTS; i++) {
+        l->guests[i].fd = -1;
+    }
+    if (life_refused(ws_hub_new(&options.limits, &l->w.hub))) {
+        return false;
+    }
+    l->w.counters = ws_hub_counters(l->w.hub);
+    ws_hub_start_events(l->w.hub);
+    l->w.pages = ws_pages_new();
+    if (l->w.pages == NULL ||
+        life_refused(ws_pages_put(l->w.pages, wire_text("/page"),
+                                  wire_text("text/plain"), "A page.\n", 8)) ||
+        life_refused(
+            ws_pump_new(l->w.hub, l->w.pages, &options.config, &l->w.pump))) {
+        return false;
+    }
+    return life_listen(l, false, &l->tcp) &&
+           (!setup->unix_socket || life_listen(l, true, &l->un));
+}
+
+/* What arrived is what the kernel took, where it could arrive at all. */
+static inline void
+life_end_guest(guest *g)
+{
+    if (g->client != NULL) {
+        ws_chan_stats stats = ws_chan_get_stats(&g->client->chan);
+        CHECK(wire_is_closed(g->client));
+        CHECK_EQ(stats.queued, 0);
+        CHECK(g->frames <= stats.counts.written);
+        if (g->ended && g->cleanly) {
+            CHECK_EQ(g->frames, stats.counts.written);
+        }
+        ws_client_unref(g->client);
+    }
+    if (g->fd >= 0) {
+        CHECK_EQ(close(g->fd), 0);
+    }
+    free(g->in);
+}
+
+static inline void
+life_check_account(const life *l)
+{
+    ws_hub_stats stats = wire_check_law(&l->w);
+    const ws_chan_counts *counts = &stats.counts;
+    CHECK_EQ(stats.queued + stats.clients + stats.closing, 0);
+    CHECK_EQ(counts->accepted, l->accepted);
+    CHECK_EQ(counts->refused_closed, l->refused_closed);
+    CHECK_EQ(counts->refused_full + counts->refused_nomem +
+                 counts->refused_too_large,
+             l->refused);
+    if (l->setup->turns_most > 0) {
+        CHECK(WIRE_COUNTED(&l->w, turns) <= l->setup->turns_most);
+    }
+}
+
+static inline void
+life_end(life *l)
+{
+    ws_pump_free(l->w.pump);
+    ws_port_unref(l->tcp);
+    ws_port_unref(l->un);
+    if (l->w.hub != NULL) {
+        life_turn(l);
+        ws_hub_drop_events(l->w.hub);
+        life_check_account(l);
+    }
+    for (size_t i = 0; i < LIFE_GUESTS; i++) {
+        life_end_guest(&l->guests[i]);
+    }
+    ws_pages_unref(l->w.pages);
+    ws_hub_unref(l->w.hub);
+    CHECK_EQ(ws_alloc_live(), 0);
+}
+
+/* A whole life; everything must be back afterwards. */
+static inline void
+life_live(const life_setup *setup)
+{
+    static life l;
+    int before = life_descriptors();
+    bool begun = life_begin(&l, setup);
+    if (setup->on_begun != NULL) {
+        setup->on_begun();
+    }
+    if (begun) {
+        life_run(&l);
+    }
+    life_end(&l);
+    CHECK_EQ(life_descriptors(), before);
+}
+
+#endif
