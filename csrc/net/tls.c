@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "context.h"
 #include "core/alloc.h"
 
 struct ws_tls {
@@ -57,7 +58,7 @@ make_vhost(ws_tls *tls, struct lws_context *context,
         .uid = (uid_t)-1,
         .user = tls,
     };
-    tls->vhost = lws_create_vhost(context, &info);
+    tls->vhost = ws_context_new_vhost(context, &info);
     return tls->vhost != NULL && tls->ctx != NULL;
 }
 

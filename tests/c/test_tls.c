@@ -698,34 +698,12 @@ no_memory_for_the_refused_record_ends_the_client_alone(void)
 
 /* ---- the life of a port */
 
-static atomic_long lws_live;
-static atomic_long lws_until_failure = -1;
-
-static void *
-lws_counted(void *ptr, size_t size, const char *reason)
-{
-    (void)reason;
-    if (size == 0) {
-        (void)atomic_fetch_sub(&lws_live, ptr != NULL);
-        free(ptr);
-        return NULL;
-    }
-    if (atomic_load(&lws_until_failure) >= 0 &&
-        atomic_fetch_sub(&lws_until_failure, 1) == 0) {
-        return NULL;
-    }
-    void *got = realloc(ptr, size);
-    (void)atomic_fetch_add(&lws_live, ptr == NULL && got != NULL);
-    return got;
-}
-
 static void
 a_closed_port_lives_on_in_its_connections_and_no_longer(void)
 {
     enum { ROUNDS = 20 };
-    lws_set_allocator(lws_counted);
     wire w = open_default();
-    long before = atomic_load(&lws_live);
+    long before = ws_alloc_live();
     for (int i = 0; i < ROUNDS; i++) {
         ws_port *port = add_port(&w, identity_of("one"));
         SSL_CTX *ctx = client_ctx();
@@ -733,17 +711,16 @@ a_closed_port_lives_on_in_its_connections_and_no_longer(void)
         open_session(&p, "/?id=a");
         ws_port_close(port);
         ws_port_unref(port);
-        CHECK(atomic_load(&lws_live) > before);
         ws_client *client = wire_client(&w, "a");
         CHECK_EQ(wire_send_text(client, "still here"), WS_OK);
         peer_expect_text(&p, "still here");
         ws_client_unref(client);
         peer_leave(&p);
-        WITHIN(atomic_load(&lws_live) == before, 10);
+        WITHIN(ws_alloc_live() == before, 10);
         SSL_CTX_free(ctx);
     }
     (void)wire_close(&w);
-    CHECK_EQ(atomic_load(&lws_live), 0);
+    CHECK_EQ(ws_alloc_live(), 0);
 }
 
 static void
@@ -767,25 +744,6 @@ without_memory_there_is_no_port_and_no_leak(void)
         }
         WITHIN(ws_alloc_live() == live, 10);
     }
-    (void)wire_close(&w);
-}
-
-static void
-libwebsockets_may_have_no_memory_for_a_port(void)
-{
-    lws_set_allocator(lws_counted);
-    wire w = open_default();
-    for (long n = 0; n < 2; n++) { // the third it does not look at
-        ws_port *port = NULL;
-        ws_listener *listener = wire_listener(false);
-        ws_identity *identity = identity_of("one");
-        atomic_store(&lws_until_failure, n);
-        ws_err err =
-            ws_pump_listen_tls(w.pump, listener, NULL, identity, &port);
-        CHECK_EQ(err, WS_ERR_NOMEM);
-        CHECK_EQ(atomic_exchange(&lws_until_failure, -1), -1);
-    }
-    expect_shown(w.port, "localhost");
     (void)wire_close(&w);
 }
 
@@ -826,7 +784,6 @@ static const ws_test tests[] = {
     TEST(no_memory_for_the_refused_record_ends_the_client_alone),
     TEST(a_closed_port_lives_on_in_its_connections_and_no_longer),
     TEST(without_memory_there_is_no_port_and_no_leak),
-    TEST(libwebsockets_may_have_no_memory_for_a_port),
     TEST(a_unix_socket_can_have_tls),
 };
 
