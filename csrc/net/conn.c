@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/alloc.h"
+#include "door.h"
 #include "proto/close_code.h"
 #include "pump_inside.h"
 
@@ -140,9 +141,14 @@ void
 ws_conn_accept(ws_pump *pump, ws_port *port, int fd, const ws_addr *peer)
 {
     const ws_pump_config *config = &pump->settings->config;
+    ws_crowd_entry *crowd = NULL;
+    if (!ws_door_admit(pump, fd, peer, &crowd)) {
+        return;
+    }
     ws_conn *conn = ws_calloc(1, sizeof *conn);
     char *text = ws_strndup(peer->text, strlen(peer->text));
     if (conn == NULL || text == NULL) {
+        ws_crowd_leave(pump->crowd, crowd);
         ws_free(conn);
         ws_free(text);
         (void)close(fd);
@@ -150,6 +156,7 @@ ws_conn_accept(ws_pump *pump, ws_port *port, int fd, const ws_addr *peer)
     }
     conn->pump = pump;
     conn->peer = text;
+    conn->crowd = crowd;
     conn->is_unix = peer->family == AF_UNIX;
     conn->timer.kind = WS_TIMER_CONN;
     (void)atomic_fetch_add(&port->refs, 1);
