@@ -282,12 +282,12 @@ keep_alive(ws_conn *conn)
 {
     const ws_pump_config *config = &conn->pump->settings->config;
 
-    if (!conn->ping_waits) {
+    if (!conn->ping_waits || conn->paused) {
+        // While we do not listen we go on asking: what the kernel has to
+        // deliver tells it whether the client is still there.
         send_ping(conn);
         set_deadline(conn, conn->ping_waits ? config->ping_timeout_ns
                                             : config->ping_interval_ns);
-    } else if (conn->paused) {
-        set_deadline(conn, config->ping_timeout_ns); // we do not listen
     } else if (is_silent(conn, config->ping_timeout_ns)) {
         ws_count(&conn->pump->counters->timeouts, 1);
         ws_conn_doom(conn, "keepalive: no pong in time");
