@@ -9,7 +9,7 @@ BUILD := build/dev
 export PYTHON
 
 .PHONY: help setup setup-e2e build run test test-asan test-tsan \
-	test-all-pythons lint format bench clean
+	test-all-pythons lint format bench hostile clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
@@ -54,6 +54,9 @@ format: build ## let the formatters have their way
 
 bench: build ## the benchmarks of bench/
 	@$(VENV)/bin/python bench/run.py $(ARGS)
+
+hostile: build ## attacks at full size, and what they cost
+	@$(VENV)/bin/python scripts/hostile-report $(ARGS)
 
 clean: ## remove what was built, not what was downloaded
 	rm -rf $(VENV) build dist .*_cache

@@ -13,6 +13,8 @@ from wsclient import TIMEOUT
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 NO_PORT = 24  # IP_BIND_ADDRESS_NO_PORT
+Address = str | tuple[str, int]  # of a listener
+
 PER_ADDRESS = 2000  # connections of one source address
 
 
@@ -37,7 +39,7 @@ def frame(first: int, payload: bytes = b"", declared: int | None = None) -> byte
     return head + bytes(4) + payload
 
 
-def dial(address: object, number: int = 0) -> socket.socket:
+def dial(address: Address, number: int = 0) -> socket.socket:
     """Connect, the number deciding from which loopback address."""
     if isinstance(address, str):
         sock = socket.socket(socket.AF_UNIX)
@@ -51,7 +53,7 @@ def dial(address: object, number: int = 0) -> socket.socket:
     return sock
 
 
-def dial_all(address: object, count: int) -> list[socket.socket]:
+def dial_all(address: Address, count: int) -> list[socket.socket]:
     """Connect so many, which say nothing yet."""
     return [dial(address, number) for number in range(count)]
 
@@ -169,7 +171,7 @@ def say(sock: socket.socket, data: bytes) -> bool:
     return True
 
 
-def upgrade(address: object, target: str, number: int = 0) -> socket.socket:
+def upgrade(address: Address, target: str, number: int = 0) -> socket.socket:
     """Connect and become a client."""
     sock = dial(address, number)
     sock.sendall(request(target))
@@ -182,7 +184,7 @@ def upgrade(address: object, target: str, number: int = 0) -> socket.socket:
     return sock
 
 
-def upgrade_all(address: object, count: int, prefix: str) -> list[socket.socket]:
+def upgrade_all(address: Address, count: int, prefix: str) -> list[socket.socket]:
     """Connect so many clients, of the ids prefix-0, prefix-1, ..."""
     sockets = dial_all(address, count)
     for number, sock in enumerate(sockets):

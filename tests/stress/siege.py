@@ -28,7 +28,7 @@ RECORD = Path(__file__).parents[2] / "build" / "hostile.json"
 FULL = bool(os.environ.get("WSSEND_FULL"))
 SANITIZED = "san.so" in os.environ.get("LD_PRELOAD", "")
 
-BASELINE = 30  # messages of the bystander before the attack
+BASELINE = 100 if FULL else 20  # messages of the bystander before the attack
 LOG_LINES = 30  # that a server may write, whatever happens
 PATIENCE = 40.0  # seconds, for what must happen in the end
 
@@ -48,7 +48,7 @@ class Program:
     """A Python program that answers each line by a line."""
 
     def __init__(self, name: str, *args: str, command: tuple[str, ...] = ()) -> None:
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (see kill)
         self._process = subprocess.Popen(
             [
                 *command,
@@ -191,6 +191,10 @@ class Siege:
 
         until(look, PATIENCE)
         return found
+
+    def wait_count(self, name: str, least: int) -> None:
+        """Wait until one of the hub's counts has come so far."""
+        self.wait_for(lambda now: now[name] >= least)
 
     def wait_ended(self, client_id: str) -> tuple[int, str, bool]:
         """Wait until a client has ended: its code, its reason, and was it clean."""

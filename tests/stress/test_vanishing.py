@@ -8,12 +8,13 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from stress.attack import frame, say, upgrade_all
 from stress.siege import MB, Program, Siege, kB, scaled, siege
 
-QUICK = {"ping_interval": 0.3, "ping_timeout": 1.0}
+QUICK: dict[str, Any] = {"ping_interval": 0.3, "ping_timeout": 1.5}
 NO_PONG = (1006, "keepalive: no pong in time", False)
 
 
@@ -23,9 +24,7 @@ def victim(
 ) -> Iterator[Program]:
     """A client in a process of its own."""
     target = f"/?id={client_id}"
-    program = Program(
-        "client.py", held.url, target, str(int(reads)), command=command
-    )
+    program = Program("client.py", held.url, target, str(int(reads)), command=command)
     try:
         assert program.read() == "ready"
         yield program
@@ -33,19 +32,17 @@ def victim(
         program.kill()
 
 
-@pytest.mark.parametrize("full", [False, True], ids=["idle", "full channel"])
-def test_a_client_that_is_stopped_is_cut_by_keepalive(full: bool) -> None:
-    what = "with a full channel" if full else "with nothing to read"
-    with siege(f"a client stopped by SIGSTOP, {what}", **QUICK) as held:
-        held.row.attackers = 1
-        with victim(held, "stopped", reads=True) as program:
-            program.signal(signal.SIGSTOP)
-            accepted = held.do("fill", id="stopped", size=8192) if full else 0
-            held.bound(held.height(), 1, each=4 * MB, beside=2 * MB)
-            assert held.wait_ended("stopped") == NO_PONG
-        stats = held.do("stats")
-        assert (stats["lost"] > 0) == full
-        assert stats["lost"] <= accepted
+def test_clients_that_are_stopped_are_cut_by_keepalive() -> None:
+    with siege("clients stopped by SIGSTOP, one with a full channel", **QUICK) as held:
+        held.row.attackers = 2
+        with victim(held, "idle", True) as idle, victim(held, "full", True) as full:
+            idle.signal(signal.SIGSTOP)
+            full.signal(signal.SIGSTOP)
+            accepted = held.do("fill", id="full", size=8192)
+            held.bound(held.height(), 2, each=4 * MB, beside=2 * MB)
+            assert held.wait_ended("idle") == NO_PONG
+            assert held.wait_ended("full") == NO_PONG
+        assert 0 < held.do("stats")["lost"] <= accepted
         held.row.outcome = "1006: no pong in time"
 
 
@@ -117,29 +114,31 @@ def link() -> Iterator[Link]:
         cable.close()
 
 
-def test_a_client_that_vanishes_is_found_by_keepalive(link: Link) -> None:
-    with siege("vanished: the link is cut", listen=link.server, **QUICK) as held:
-        held.row.attackers = 1
-        with victim(held, "gone", reads=True, command=link.inside):
-            link.cut()
-            held.height()
-            assert held.wait_ended("gone") == NO_PONG
-        held.row.outcome = "1006: no pong in time"
-
-
-def test_a_client_that_vanishes_while_it_is_written_to_is_found(link: Link) -> None:
+def test_clients_that_vanish_are_found(link: Link) -> None:
     with siege(
-        "vanished with a full channel", listen=link.server, **QUICK
+        "vanished, the link is cut: idle, with a full channel, closing",
+        listen=link.server,
+        close_timeout=1,
+        **QUICK,
     ) as held:
-        held.row.attackers = 1
-        with victim(held, "gone", reads=False, command=link.inside):
+        held.row.attackers = 3
+        with (
+            victim(held, "idle", True, link.inside),
+            victim(held, "full", False, link.inside),
+            victim(held, "closing", True, link.inside),
+        ):
             link.cut()
-            held.do("fill", id="gone", size=8192)
+            held.do("close_client", id="closing")
+            held.do("fill", id="full", size=8192)
             held.height()
-            code, _, clean = held.wait_ended("gone")
+            # Of this one the kernel may hear first that it is gone.
+            code, _, clean = held.wait_ended("full")
             assert (code, clean) == (1006, False)
+            assert held.wait_ended("idle") == NO_PONG
+            code, _, clean = held.wait_ended("closing")
+            assert (code, clean) == (4000, False)
         assert held.do("stats")["lost"] > 0
-        held.row.outcome = "1006"
+        held.row.outcome = "1006 by keepalive; cut after close_timeout"
 
 
 def test_a_client_that_vanishes_while_it_is_paused_is_found(link: Link) -> None:
@@ -169,23 +168,6 @@ def test_a_client_that_vanishes_while_it_is_paused_is_found(link: Link) -> None:
             code, _, clean = held.wait_ended("gone")
             assert (code, clean) == (1006, False)
             held.row.outcome = held.do("end_of", id="gone")[1]
-
-
-def test_a_client_that_vanishes_while_it_is_closing_is_cut(link: Link) -> None:
-    with siege(
-        "vanished while closing",
-        listen=link.server,
-        ping_interval=None,
-        close_timeout=1,
-    ) as held:
-        held.row.attackers = 1
-        with victim(held, "gone", reads=True, command=link.inside):
-            link.cut()
-            held.do("close_client", id="gone")
-            held.height()
-            code, _, clean = held.wait_ended("gone")
-            assert (code, clean) == (4000, False)
-        held.row.outcome = "cut after close_timeout"
 
 
 def test_without_memory_the_server_survives_and_serves_again() -> None:

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -43,17 +44,16 @@ class Server:
 
     def _drain(self) -> None:
         for event in self.hub.events():
-            try:
+            # The client may be full or gone, or there is no memory.
+            with suppress(MemoryError, wssend.WSSendError):
                 self._take(event)
-            except (MemoryError, wssend.WSSendError):
-                pass  # the client is full or gone, or there is no memory
             self.may_drain.wait()
 
     def _take(self, event: wssend.Event) -> None:
         if isinstance(event, wssend.Message):
             if isinstance(event.data, str) and event.data.startswith("b:"):
                 event.client.send(event.data)
-        elif isinstance(event, wssend.Disconnected) and len(self.ended) < 20_000:
+        elif isinstance(event, wssend.Disconnected) and len(self.ended) < 1000:
             self.ended[event.client.id] = (event.code, event.reason, event.clean)
 
     # The commands.
