@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections import Counter
 
-from kit import until
+from kit import there, until
 from stress.attack import close_all, dial_all, gather, request, reset, say, upgrade
 from stress.siege import MB, SANITIZED, allowed, kB, scaled, siege
 
@@ -64,13 +64,11 @@ def test_one_address_has_its_share_and_no_more() -> None:
         max_clients_per_ip=share,
         open_timeout=None,
     ) as held:
-        count = held.row.attackers = allowed(scaled(2000, 500))
+        count = held.row.attackers = allowed(share + scaled(2000, 300))
         sockets = dial_all(held.address, count)
-        held.wait_for(lambda now: now["accepted_connections"] >= count + 1)
+        held.wait_count("accepted_connections", count + 1)
         figures = held.height()
-        before = held.row.before
-        assert before is not None
-        assert figures.descriptors == before.descriptors + share
+        assert figures.descriptors == there(held.row.before).descriptors + share
         held.bound(figures, share, each=3 * kB, beside=2 * MB)
         inside, outside = sockets[:share], sockets[share:]
         outcomes = gather(outside)
@@ -80,6 +78,25 @@ def test_one_address_has_its_share_and_no_more() -> None:
         held.wait_for(lambda now: now["failed_handshakes"] == share)
         upgrade(held.address, "/?id=again").close()
         held.row.outcome = f"{share} kept, the rest 503"
+
+
+def test_a_limit_on_clients_bounds_the_sockets_beside_them() -> None:
+    clients, beside = 10, 128
+    with siege(
+        "silent connections, max_clients=10", max_clients=clients, open_timeout=None
+    ) as held:
+        kept = clients + beside - 1  # the bystander's is one
+        count = held.row.attackers = allowed(kept + scaled(2000, 300))
+        sockets = dial_all(held.address, count)
+        held.wait_count("accepted_connections", count + 1)
+        figures = held.height()
+        assert figures.descriptors == there(held.row.before).descriptors + kept
+        held.bound(figures, kept, each=3 * kB, beside=2 * MB)
+        outcomes = gather(sockets[kept:])
+        assert Counter(o.status for o in outcomes) == {503: count - kept}
+        close_all(sockets[:kept])
+        held.wait_count("failed_handshakes", kept)
+        held.row.outcome = f"{kept} kept, the rest 503"
 
 
 def test_a_storm_of_resets_disturbs_no_broadcast() -> None:

@@ -170,6 +170,7 @@ def test_a_client_that_vanishes_while_it_is_paused_is_found(link: Link) -> None:
             held.row.outcome = held.do("end_of", id="gone")[1]
 
 
+@pytest.mark.slow  # a sanitizer takes more memory than the limit leaves
 def test_without_memory_the_server_survives_and_serves_again() -> None:
     with siege(
         "server out of memory (RLIMIT_AS)", bystander=False, max_event_bytes=1 << 30
