@@ -20,11 +20,10 @@ NO_PONG = (1006, "keepalive: no pong in time", False)
 
 @contextmanager
 def victim(
-    held: Siege, client_id: str, reads: bool, command: tuple[str, ...] = ()
+    held: Siege, client_id: str, command: tuple[str, ...] = ()
 ) -> Iterator[Program]:
     """A client in a process of its own."""
-    target = f"/?id={client_id}"
-    program = Program("client.py", held.url, target, str(int(reads)), command=command)
+    program = Program("client.py", held.url, f"/?id={client_id}", command=command)
     try:
         assert program.read() == "ready"
         yield program
@@ -35,7 +34,7 @@ def victim(
 def test_clients_that_are_stopped_are_cut_by_keepalive() -> None:
     with siege("clients stopped by SIGSTOP, one with a full channel", **QUICK) as held:
         held.row.attackers = 2
-        with victim(held, "idle", True) as idle, victim(held, "full", True) as full:
+        with victim(held, "idle") as idle, victim(held, "full") as full:
             idle.signal(signal.SIGSTOP)
             full.signal(signal.SIGSTOP)
             accepted = held.do("fill", id="full", size=8192)
@@ -123,9 +122,9 @@ def test_clients_that_vanish_are_found(link: Link) -> None:
     ) as held:
         held.row.attackers = 3
         with (
-            victim(held, "idle", True, link.inside),
-            victim(held, "full", False, link.inside),
-            victim(held, "closing", True, link.inside),
+            victim(held, "idle", link.inside),
+            victim(held, "full", link.inside),
+            victim(held, "closing", link.inside),
         ):
             link.cut()
             held.do("close_client", id="closing")
@@ -152,7 +151,7 @@ def test_a_client_that_vanishes_while_it_is_paused_is_found(link: Link) -> None:
         **QUICK,
     ) as held:
         held.row.attackers = 1
-        with victim(held, "gone", reads=True, command=link.inside) as program:
+        with victim(held, "gone", link.inside) as program:
             held.do("drain", on=False)
             for _ in range(20):
                 program.write("x" * 1000)

@@ -1,9 +1,9 @@
 """A client that does what an honest one does, until somebody stops it.
 
-    python client.py URL TARGET [READS]
+    python client.py URL TARGET
 
-It answers pings and reads what comes. "READS" 0: it never reads, with a small
-receive buffer. It prints "ready" and lives until its stdin ends.
+It reads what comes and answers pings. It prints "ready", and sends each line of
+its stdin, upon which it prints "sent".
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ def read(client: Client) -> None:
 
 
 def main() -> None:
-    url, target, reads = sys.argv[1:]
-    client = Client(url, target, receive_buffer=None if int(reads) else 4096)
-    if int(reads):
-        threading.Thread(target=read, args=(client,), daemon=True).start()
+    url, target = sys.argv[1:]
+    client = Client(url, target)
+    threading.Thread(target=read, args=(client,), daemon=True).start()
     print("ready", flush=True)
     for line in sys.stdin:
         client.send(line.rstrip("\n"))

@@ -39,7 +39,7 @@ class Server:
         self.ended: dict[str, tuple[int, str, bool]] = {}
         self.may_drain = threading.Event()
         self.may_drain.set()
-        self._thread = threading.Thread(target=self._drain)
+        self._thread = threading.Thread(target=self._drain, daemon=True)
         self._thread.start()
 
     def _drain(self) -> None:
@@ -80,7 +80,8 @@ class Server:
             client.close(4000)
 
     def fill(self, id: str, size: int) -> int:
-        """Send to a client that does not read until it is full and stays so."""
+        """Send to a client that does not read until it is full and stays so, or
+        has gone."""
         accepted = refused = 0
         while refused < 20:
             try:
@@ -88,6 +89,8 @@ class Server:
             except wssend.ChannelFull:
                 refused += 1
                 time.sleep(0.005)
+            except (wssend.ChannelClosed, wssend.ClientNotFound):
+                break
             else:
                 accepted += 1
                 refused = 0
