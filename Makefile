@@ -10,7 +10,8 @@ BUILD := build/dev
 export PYTHON
 
 .PHONY: help setup setup-e2e build run test test-asan test-tsan \
-	test-all-pythons conformance fuzz fuzz-quick lint format bench clean
+	test-all-pythons conformance fuzz fuzz-quick hostile lint format bench \
+	clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
@@ -66,6 +67,9 @@ format: build ## let the formatters have their way
 
 bench: build ## the benchmarks of bench/
 	@$(VENV)/bin/python bench/run.py $(ARGS)
+
+hostile: build ## attacks at full size, and what they cost
+	@$(VENV)/bin/python scripts/hostile-report $(ARGS)
 
 clean: ## remove what was built, not what was downloaded
 	rm -rf $(VENV) build dist .*_cache

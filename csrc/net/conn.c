@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/alloc.h"
+#include "door.h"
 #include "proto/close_code.h"
 #include "pump_inside.h"
 
@@ -141,9 +142,14 @@ void
 ws_conn_accept(ws_pump *pump, ws_port *port, int fd, const ws_addr *peer)
 {
     const ws_pump_config *config = &pump->settings->config;
+    ws_crowd_entry *crowd = NULL;
+    if (!ws_door_admit(pump, fd, port->tls == NULL, peer, &crowd)) {
+        return;
+    }
     ws_conn *conn = ws_calloc(1, sizeof *conn);
     char *text = ws_strndup(peer->text, strlen(peer->text));
     if (conn == NULL || text == NULL) {
+        ws_crowd_leave(pump->crowd, crowd);
         ws_free(conn);
         ws_free(text);
         (void)close(fd);
@@ -151,6 +157,7 @@ ws_conn_accept(ws_pump *pump, ws_port *port, int fd, const ws_addr *peer)
     }
     conn->pump = pump;
     conn->peer = text;
+    conn->crowd = crowd;
     conn->is_unix = peer->family == AF_UNIX;
     conn->timer.kind = WS_TIMER_CONN;
     (void)atomic_fetch_add(&port->refs, 1);
@@ -317,12 +324,12 @@ keep_alive(ws_conn *conn)
 {
     const ws_pump_config *config = &conn->pump->settings->config;
 
-    if (!conn->ping_waits) {
+    if (!conn->ping_waits || conn->paused) {
+        // While we do not listen we go on asking: what the kernel has to
+        // deliver tells it whether the client is still there.
         send_ping(conn);
         set_deadline(conn, conn->ping_waits ? config->ping_timeout_ns
                                             : config->ping_interval_ns);
-    } else if (conn->paused) {
-        set_deadline(conn, config->ping_timeout_ns); // we do not listen
     } else if (is_silent(conn, config->ping_timeout_ns)) {
         ws_count(&conn->pump->counters->timeouts, 1);
         ws_conn_doom(conn, "keepalive: no pong in time");

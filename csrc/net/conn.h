@@ -53,8 +53,8 @@ typedef enum ws_conn_phase {
 /* The request while it comes in; freed with the answer. */
 typedef struct ws_opening {
     ws_http_request request;
-    size_t size; /* bytes of the head so far */
-    char head[WS_HTTP_HEAD_MAX];
+    uint16_t size, cap; /* bytes of the head so far; room for them */
+    char head[];
 } ws_opening;
 
 /* What goes out beside the channel, at message boundaries, before data: the
@@ -127,8 +127,9 @@ struct ws_conn {
                           pong, or there is none */
 
     ws_opening *opening;
-    ws_crowd_entry *crowd;
-    char *peer; /* the socket's peer as text; until the upgrade */
+    ws_crowd_entry *crowd; /* counted from accept; behind a proxy, from the
+                              upgrade; NULL: it is not counted */
+    char *peer;            /* the socket's peer as text; until the upgrade */
 };
 
 /* conn.c */

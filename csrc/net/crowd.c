@@ -1,5 +1,6 @@
 #include "crowd.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "core/alloc.h"
@@ -7,8 +8,8 @@
 
 struct ws_crowd_entry {
     ws_table_node node; // the first field
-    size_t clients;
-    char addr[];
+    size_t sockets;
+    char key[16];
 };
 
 struct ws_crowd {
@@ -39,43 +40,56 @@ ws_crowd_free(ws_crowd *crowd)
     }
 }
 
-static ws_crowd_entry *
-find(const ws_crowd *crowd, ws_text addr)
+/* The part of an address that counts; IPv4 stands in it as mapped. */
+static void
+make_key(const ws_network *addr, char key[16])
 {
-    return (ws_crowd_entry *)ws_table_get(crowd->entries, addr.data,
-                                          addr.size);
+    assert(!addr->is_unix);
+    memcpy(key, addr->addr, 16);
+    if (!ws_network_is_ipv4(addr)) {
+        memset(key + 8, 0, 8);
+    }
+}
+
+static ws_crowd_entry *
+find(const ws_crowd *crowd, const char key[16])
+{
+    return (ws_crowd_entry *)ws_table_get(crowd->entries, key, 16);
 }
 
 size_t
-ws_crowd_count(const ws_crowd *crowd, ws_text addr)
+ws_crowd_count(const ws_crowd *crowd, const ws_network *addr)
 {
-    const ws_crowd_entry *entry = find(crowd, addr);
-    return entry == NULL ? 0 : entry->clients;
+    char key[16];
+    make_key(addr, key);
+    const ws_crowd_entry *entry = find(crowd, key);
+    return entry == NULL ? 0 : entry->sockets;
 }
 
 ws_crowd_entry *
-ws_crowd_enter(ws_crowd *crowd, ws_text addr)
+ws_crowd_enter(ws_crowd *crowd, const ws_network *addr)
 {
-    ws_crowd_entry *entry = find(crowd, addr);
+    char key[16];
+    make_key(addr, key);
+    ws_crowd_entry *entry = find(crowd, key);
     if (entry == NULL) {
-        entry = ws_malloc(sizeof *entry + addr.size);
+        entry = ws_calloc(1, sizeof *entry);
         if (entry == NULL) {
             return NULL;
         }
-        memcpy(entry->addr, addr.data, addr.size);
-        *entry = (ws_crowd_entry){
-            .node = {.key = entry->addr, .key_size = addr.size},
-        };
+        memcpy(entry->key, key, sizeof key);
+        entry->node.key = entry->key;
+        entry->node.key_size = sizeof key;
         ws_table_put(crowd->entries, &entry->node);
     }
-    entry->clients++;
+    entry->sockets++;
     return entry;
 }
 
 void
 ws_crowd_leave(ws_crowd *crowd, ws_crowd_entry *entry)
 {
-    if (entry != NULL && --entry->clients == 0) {
+    if (entry != NULL && --entry->sockets == 0) {
         ws_table_remove(crowd->entries, &entry->node);
         ws_free(entry);
     }

@@ -1,8 +1,12 @@
 /*
- * crowd.h - how many clients each address has.
+ * crowd.h - how many sockets each address has.
+ *
+ * An IPv4 address counts by itself, an IPv6 address with the whole /64 that it
+ * is in: that is what a subscriber is given, and he may take any address of
+ * it.
  *
  * Threads: the pump.
- * Owns:    an entry for each address that has a client.
+ * Owns:    an entry for each address that has one.
  */
 #ifndef WS_NET_CROWD_H
 #define WS_NET_CROWD_H
@@ -10,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "core/client.h"
+#include "network.h"
 
 typedef struct ws_crowd ws_crowd;
 typedef struct ws_crowd_entry ws_crowd_entry;
@@ -18,11 +22,11 @@ typedef struct ws_crowd_entry ws_crowd_entry;
 ws_crowd *ws_crowd_new(void);        /* NULL: no memory */
 void ws_crowd_free(ws_crowd *crowd); /* must be empty; NULL does nothing */
 
-/* How many clients that address has. */
-size_t ws_crowd_count(const ws_crowd *crowd, ws_text addr);
+/* How many that address has; it is none of a unix socket. */
+size_t ws_crowd_count(const ws_crowd *crowd, const ws_network *addr);
 
 /* Counts one more; NULL: no memory. */
-ws_crowd_entry *ws_crowd_enter(ws_crowd *crowd, ws_text addr);
+ws_crowd_entry *ws_crowd_enter(ws_crowd *crowd, const ws_network *addr);
 
 /* Counts one less. NULL does nothing. */
 void ws_crowd_leave(ws_crowd *crowd, ws_crowd_entry *entry);

@@ -7,8 +7,8 @@
 
 static const uint8_t MAPPED[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-static bool
-is_ipv4(const ws_network *addr)
+bool
+ws_network_is_ipv4(const ws_network *addr)
 {
     return !addr->is_unix && memcmp(addr->addr, MAPPED, sizeof MAPPED) == 0;
 }
@@ -113,7 +113,7 @@ ws_network_format(const ws_network *addr, char out[64])
         (void)snprintf(out, 64, "unix:");
         return;
     }
-    if (is_ipv4(addr)) {
+    if (ws_network_is_ipv4(addr)) {
         done = inet_ntop(AF_INET, addr->addr + 12, out, 64);
     } else {
         done = inet_ntop(AF_INET6, addr->addr, out, 64);

@@ -32,6 +32,9 @@ bool ws_network_parse_addr(ws_slice text, ws_network *out);
 /* The same address in its plain form, into at least 64 bytes. */
 void ws_network_format(const ws_network *addr, char out[64]);
 
+/* Whether it is the mapped form of an IPv4 address. */
+bool ws_network_is_ipv4(const ws_network *addr);
+
 bool ws_network_contains(const ws_network *networks, size_t count,
                          const ws_network *addr);
 

@@ -4,6 +4,7 @@
 
 #include "conn.h"
 #include "core/alloc.h"
+#include "door.h"
 #include "proto/deflate_offer.h"
 #include "proto/handshake.h"
 #include "proto/handshake_response.h"
@@ -14,6 +15,7 @@
 enum {
     ANSWER_MAX = 1280,    // our answers, without pages
     GENERATED_BYTES = 16, // of randomness in an id of ours
+    HEAD_FIRST = 1024,    // bytes of a request that there is room for at once
 };
 
 /* What is known of the client before there is one. */
@@ -22,6 +24,8 @@ typedef struct applicant {
     char id[WS_CLIENT_ID_MAX + 1];
     char user[WS_CLIENT_ID_MAX + 1];
     char remote[64];
+    ws_network addr;     // its address; unless `uncounted`, of the crowd
+    bool uncounted;      // it is counted already, or is not to be
     ws_client_info info; // points into the above and into the request
     const char *subprotocol;
     ws_deflate_agreement deflate;
@@ -105,14 +109,14 @@ find_remote(const ws_conn *conn, applicant *who)
     const ws_settings *settings = conn->pump->settings;
     size_t count = settings->config.trusted_proxy_count;
     ws_network addr;
-    ws_network client;
 
     who->info.peer = (ws_text){conn->peer, strlen(conn->peer)};
     who->info.remote = who->info.peer;
-    if (!ws_network_parse_addr(ws_slice_of(conn->peer), &addr) ||
-        !ws_network_contains(settings->proxies, count, &addr)) {
+    who->uncounted = !ws_door_trusts(conn->pump, conn->peer, &who->addr);
+    if (who->uncounted) {
         return;
     }
+    ws_network proxy = who->addr;
     bool found = false;
     ws_slice item;
     ws_http_list list =
@@ -120,16 +124,19 @@ find_remote(const ws_conn *conn, applicant *who)
     while (ws_http_list_next(&list, &item)) {
         if (!ws_network_parse_addr(item, &addr) || addr.is_unix) {
             found = false; // no address: trust nothing to the left of it
+            who->addr = proxy;
         } else if (!found ||
                    !ws_network_contains(settings->proxies, count, &addr)) {
-            client = addr;
+            who->addr = addr;
             found = true;
         }
     }
     if (found) {
-        ws_network_format(&client, who->remote);
+        ws_network_format(&who->addr, who->remote);
         who->info.remote = (ws_text){who->remote, strlen(who->remote)};
     }
+    who->uncounted =
+        settings->config.max_clients_per_ip == 0 || who->addr.is_unix;
 }
 
 /* Takes `name` from the query into out[WS_CLIENT_ID_MAX]; false: answered.
@@ -207,9 +214,7 @@ is_welcome(ws_conn *conn, const applicant *who)
         ws_opening_refuse(conn, 403, "This origin is not allowed.\n", NULL);
         return false;
     }
-    if (config->max_clients_per_ip > 0 &&
-        ws_crowd_count(pump->crowd, who->info.remote) >=
-            config->max_clients_per_ip) {
+    if (!who->uncounted && ws_door_is_full(pump, &who->addr)) {
         ws_opening_refuse(conn, 503, "Too many clients of this address.\n",
                           "Retry-After: 10\r\n");
         return false;
@@ -219,12 +224,14 @@ is_welcome(ws_conn *conn, const applicant *who)
 
 /* Takes back what was done for the client, and tells it why. */
 static void
-refuse_join(ws_conn *conn, ws_client *client, ws_err err)
+refuse_join(ws_conn *conn, const applicant *who, ws_client *client, ws_err err)
 {
     ws_client_unref(client);
     ws_outbox_free(conn); // the 101
-    ws_crowd_leave(conn->pump->crowd, conn->crowd);
-    conn->crowd = NULL;
+    if (!who->uncounted) {
+        ws_crowd_leave(conn->pump->crowd, conn->crowd);
+        conn->crowd = NULL;
+    }
     if (err == WS_ERR_IN_USE) {
         ws_opening_refuse(conn, 409, "The client id is in use.\n", NULL);
     } else if (err == WS_ERR_TOO_MANY) {
@@ -275,16 +282,19 @@ admit(ws_conn *conn, applicant *who)
     ws_pump *pump = conn->pump;
     ws_client *client =
         ws_client_new(pump->hub, ws_hub_wake(pump->hub), &who->info);
-    conn->crowd = ws_crowd_enter(pump->crowd, who->info.remote);
-    if (client == NULL || conn->crowd == NULL || !put_switch(conn, who)) {
-        refuse_join(conn, client, WS_ERR_NOMEM);
+    if (!who->uncounted) {
+        conn->crowd = ws_crowd_enter(pump->crowd, &who->addr);
+    }
+    if (client == NULL || (!who->uncounted && conn->crowd == NULL) ||
+        !put_switch(conn, who)) {
+        refuse_join(conn, who, client, WS_ERR_NOMEM);
         return;
     }
     client->conn = conn;
     apply_deflate(conn, client, who);
     ws_err err = ws_hub_join(pump->hub, client);
     if (err != WS_OK) {
-        refuse_join(conn, client, err);
+        refuse_join(conn, who, client, err);
         return;
     }
     conn->client = client;
@@ -335,24 +345,46 @@ decide(ws_conn *conn)
     admit(conn, &who);
 }
 
+/* Makes room for so many bytes more, as far as a head may grow: who says
+   little is lent little. False: no memory. */
+static bool
+reserve_head(ws_conn *conn, size_t size)
+{
+    ws_opening *opening = conn->opening;
+    size_t before = opening == NULL ? 0 : opening->size;
+    size_t cap = opening == NULL ? HEAD_FIRST : opening->cap;
+    while (cap < WS_HTTP_HEAD_MAX && cap - before < size) {
+        cap *= 2;
+    }
+    if (opening != NULL && cap == opening->cap) {
+        return true;
+    }
+    ws_opening *grown = ws_realloc(opening, sizeof *grown + cap);
+    if (grown == NULL) {
+        return false;
+    }
+    if (opening == NULL) {
+        ws_http_init(&grown->request);
+        grown->size = 0;
+    }
+    grown->cap = (uint16_t)cap;
+    conn->opening = grown;
+    return true;
+}
+
 size_t
 ws_opening_feed(ws_conn *conn, const uint8_t *data, size_t size)
 {
-    if (conn->opening == NULL) {
-        conn->opening = ws_malloc(sizeof *conn->opening);
-        if (conn->opening == NULL) {
-            ws_opening_refuse(conn, 503, "Out of memory.\n", NULL);
-            return size;
-        }
-        ws_http_init(&conn->opening->request);
-        conn->opening->size = 0;
+    if (!reserve_head(conn, size)) {
+        ws_opening_refuse(conn, 503, "Out of memory.\n", NULL);
+        return size;
     }
     ws_opening *opening = conn->opening;
     size_t before = opening->size;
-    size_t room = sizeof opening->head - before;
+    size_t room = opening->cap - before;
     size_t taken = size < room ? size : room;
     memcpy(opening->head + before, data, taken);
-    opening->size += taken;
+    opening->size = (uint16_t)(before + taken);
 
     switch (ws_http_parse(&opening->request, opening->head, opening->size)) {
     case WS_HTTP_INCOMPLETE:

@@ -10,8 +10,10 @@
 #include "proto/close_code.h"
 #include "pump_inside.h"
 
-/* The longest sleep, where no timer is set. */
-enum { IDLE_MS = 60 * 1000 };
+enum {
+    IDLE_MS = 60 * 1000, // the longest sleep, where no timer is set
+    TIMER_BATCH = 64,    // timers a turn: thousands may be due together
+};
 
 const char *
 ws_pump_network_error(const char *network)
@@ -133,8 +135,8 @@ turn(ws_pump *pump)
 {
     pump->now_ns = 0;
     (void)ws_loop_turn(pump->loop, time_to_sleep(pump));
-    (void)ws_timer_wheel_expire(pump->wheel, ws_pump_now(pump), on_timer,
-                                pump);
+    (void)ws_timer_wheel_expire(pump->wheel, ws_pump_now(pump), TIMER_BATCH,
+                                on_timer, pump);
     if (pump->rung) {
         answer_doorbell(pump);
     }

@@ -34,7 +34,8 @@ typedef struct ws_pump_config {
     uint64_t close_timeout_ns; /* from the first close to the end of TCP */
     size_t max_message_size;   /* payload bytes of an inbound message */
     int send_buffer;           /* see ws_listener_hooks; 0: the kernel's */
-    size_t max_clients_per_ip; /* 0: no limit */
+    size_t max_clients_per_ip; /* sockets of an address; 0: no limit */
+    size_t max_connections;    /* sockets, clients or not; 0: no limit */
     const char *const *trusted_proxies; /* addresses or networks in CIDR */
     size_t trusted_proxy_count;
     const char *const *origins;      /* rules, see proto/origin.h */

@@ -27,7 +27,8 @@ enum {
 
 struct ws_timer_wheel {
     uint64_t base_ns; // the beginning of tick 0
-    uint64_t tick;    // all up to and including this one have fired
+    uint64_t tick;    // all up to and including this one have fired or are
+                      // in `firing`
     uint64_t used[LEVELS];
     ws_timer *slots[LEVELS][SLOTS];
     ws_timer *firing; // taken from their slot, not called yet
@@ -161,13 +162,13 @@ cascade(ws_timer_wheel *wheel)
     }
 }
 
+/* Calls those of this tick, but for at most `most`. */
 static size_t
-fire(ws_timer_wheel *wheel, ws_timer_fn *fn, void *user)
+fire(ws_timer_wheel *wheel, size_t most, ws_timer_fn *fn, void *user)
 {
     size_t count = 0;
 
-    take_slot(wheel, 0, wheel->tick % SLOTS, &wheel->firing);
-    while (wheel->firing != NULL) {
+    while (wheel->firing != NULL && count < most) {
         ws_timer *timer = wheel->firing;
         assert(timer->due == (uint32_t)wheel->tick);
         unlink_timer(wheel, timer);
@@ -216,7 +217,7 @@ ws_timer_cancel(ws_timer_wheel *wheel, ws_timer *timer)
 int
 ws_timer_wheel_next(const ws_timer_wheel *wheel, uint64_t now_ns)
 {
-    uint64_t next = next_tick(wheel);
+    uint64_t next = wheel->firing == NULL ? next_tick(wheel) : wheel->tick;
     if (next == UINT64_MAX) {
         return -1;
     }
@@ -229,22 +230,19 @@ ws_timer_wheel_next(const ws_timer_wheel *wheel, uint64_t now_ns)
 }
 
 size_t
-ws_timer_wheel_expire(ws_timer_wheel *wheel, uint64_t now_ns, ws_timer_fn *fn,
-                      void *user)
+ws_timer_wheel_expire(ws_timer_wheel *wheel, uint64_t now_ns, size_t most,
+                      ws_timer_fn *fn, void *user)
 {
     uint64_t now = tick_at(wheel, now_ns);
-    size_t count = 0;
+    size_t count = fire(wheel, most, fn, user); // left over
 
-    for (;;) {
-        uint64_t next = next_tick(wheel);
-        if (next > now) {
-            break;
-        }
-        wheel->tick = next;
+    while (wheel->firing == NULL && next_tick(wheel) <= now) {
+        wheel->tick = next_tick(wheel);
         cascade(wheel);
-        count += fire(wheel, fn, user);
+        take_slot(wheel, 0, wheel->tick % SLOTS, &wheel->firing);
+        count += fire(wheel, most - count, fn, user);
     }
-    if (now > wheel->tick) {
+    if (wheel->firing == NULL && now > wheel->tick) {
         wheel->tick = now;
     }
     return count;

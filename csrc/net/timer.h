@@ -60,9 +60,10 @@ ws_timer_is_set(const ws_timer *timer)
    at which nothing is due. */
 int ws_timer_wheel_next(const ws_timer_wheel *wheel, uint64_t now_ns);
 
-/* Calls `fn` for each timer that is due at `now_ns`, the earlier tick first,
-   and returns how many. One set by `fn` itself fires at a later tick. */
+/* Calls `fn` for each timer that is due at `now_ns`, but for at most `most`,
+   the earlier tick first, and returns how many. Those left over are due at
+   once. One set by `fn` itself fires at a later tick. */
 size_t ws_timer_wheel_expire(ws_timer_wheel *wheel, uint64_t now_ns,
-                             ws_timer_fn *fn, void *user);
+                             size_t most, ws_timer_fn *fn, void *user);
 
 #endif

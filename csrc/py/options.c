@@ -10,6 +10,8 @@
 enum {
     MAX_EVENTS = 1 << 24,
     MAX_CLIENTS = 1 << 30,
+    // Sockets beside the clients that a limit on these allows at the least.
+    SPARE_CONNECTIONS = 128,
     SEND_BUFFER_MAX = 1 << 30,
     NAME_MAX_SIZE = 100, // bytes of a query parameter's name
 };
@@ -125,6 +127,12 @@ get_client_limits(const given *g, py_options *options)
     }
     options->limits.max_clients = (size_t)clients;
     options->config.max_clients_per_ip = (size_t)per_ip;
+    if (clients > 0) {
+        options->config.max_connections =
+            (size_t)(clients + (clients > SPARE_CONNECTIONS
+                                    ? clients
+                                    : SPARE_CONNECTIONS));
+    }
     return true;
 }
 

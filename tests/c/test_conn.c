@@ -198,6 +198,30 @@ a_client_that_we_paused_is_not_cut(void)
     (void)wire_close(&w);
 }
 
+/* What stays unacknowledged shows the kernel that a client has vanished, and
+   nobody else can while its pongs are not read. */
+static void
+a_client_that_we_paused_is_pinged_on(void)
+{
+    wire_setup setup = with_keepalive(50, 50);
+    setup.events = true;
+    setup.limits.inbound.max_messages = 1;
+    peer p;
+    ws_client *client;
+    wire w = open_with(&setup, &p, &client, 0);
+    wire_expect_event(&w, WS_EVENT_CONNECTED);
+    peer_text(&p, "1");
+    peer_text(&p, "2");
+    for (int i = 0; i < 6; i++) {
+        (void)read_ping(&p); // unanswered
+    }
+    CHECK(!wire_is_closed(client));
+    CHECK_EQ(WIRE_COUNTED(&w, timeouts), 0);
+    ws_client_unref(client);
+    peer_close(&p);
+    (void)wire_close(&w);
+}
+
 /* Nothing turns the loop between accept and ping but the clock. */
 static void
 an_idle_pump_keeps_time(void)
@@ -431,6 +455,7 @@ static const ws_test tests[] = {
     TEST(a_client_that_never_reads_is_cut_after_interval_and_timeout),
     TEST(progress_of_what_stands_before_the_ping_postpones_the_timeout),
     TEST(a_client_that_we_paused_is_not_cut),
+    TEST(a_client_that_we_paused_is_pinged_on),
     TEST(an_idle_pump_keeps_time),
     TEST(a_client_that_answers_no_close_is_cut_after_close_timeout),
     TEST(close_timeout_is_not_postponed_by_anything),

@@ -3,34 +3,65 @@
 #include "check.h"
 #include "core/alloc.h"
 
-static ws_text
-text(const char *addr)
+static const ws_network *
+at(const char *text)
 {
-    return (ws_text){addr, strlen(addr)};
+    static ws_network addr;
+    CHECK(ws_network_parse_addr(ws_slice_of(text), &addr));
+    return &addr;
 }
 
 static void
 each_address_is_counted_by_itself(void)
 {
     ws_crowd *crowd = ws_crowd_new();
-    char addr[] = "10.0.0.1";
-    ws_crowd_entry *one = ws_crowd_enter(crowd, text(addr));
-    addr[7] = '9'; // the caller's text need not stay
-    ws_crowd_entry *same = ws_crowd_enter(crowd, text("10.0.0.1"));
-    ws_crowd_entry *other = ws_crowd_enter(crowd, text("::1"));
+    ws_crowd_entry *one = ws_crowd_enter(crowd, at("10.0.0.1"));
+    ws_crowd_entry *same = ws_crowd_enter(crowd, at("::ffff:10.0.0.1"));
+    ws_crowd_entry *other = ws_crowd_enter(crowd, at("::1"));
 
     CHECK(one == same && one != other);
-    CHECK_EQ(ws_crowd_count(crowd, text("10.0.0.1")), 2);
-    CHECK_EQ(ws_crowd_count(crowd, text("::1")), 1);
-    CHECK_EQ(ws_crowd_count(crowd, text("10.0.0.9")), 0);
+    CHECK_EQ(ws_crowd_count(crowd, at("10.0.0.1")), 2);
+    CHECK_EQ(ws_crowd_count(crowd, at("::1")), 1);
+    CHECK_EQ(ws_crowd_count(crowd, at("10.0.0.9")), 0);
     ws_crowd_leave(crowd, one);
-    CHECK_EQ(ws_crowd_count(crowd, text("10.0.0.1")), 1);
+    CHECK_EQ(ws_crowd_count(crowd, at("10.0.0.1")), 1);
     ws_crowd_leave(crowd, same);
     ws_crowd_leave(crowd, other);
     ws_crowd_leave(crowd, NULL);
-    CHECK_EQ(ws_crowd_count(crowd, text("10.0.0.1")), 0);
+    CHECK_EQ(ws_crowd_count(crowd, at("10.0.0.1")), 0);
     ws_crowd_free(crowd);
     ws_crowd_free(NULL);
+    CHECK_EQ(ws_alloc_live(), 0);
+}
+
+static void
+ipv6_is_counted_by_networks_of_64_bits(void)
+{
+    static const struct {
+        const char *what, *addr;
+        size_t count;
+    } cases[] = {
+        {"another interface", "2001:db8:0:1:ffff::7", 1},
+        {"the network itself", "2001:db8:0:1::", 1},
+        {"the next network", "2001:db8:0:2::7", 0},
+        {"the network before", "2001:db8::7", 0},
+        {"IPv4", "0.0.0.0", 0},
+    };
+    ws_crowd *crowd = ws_crowd_new();
+    ws_crowd_entry *entry = ws_crowd_enter(crowd, at("2001:db8:0:1::7"));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        size_t count = ws_crowd_count(crowd, at(cases[i].addr));
+        if (count != cases[i].count) {
+            fprintf(stderr, "case: %s\n", cases[i].what);
+        }
+        CHECK_EQ(count, cases[i].count);
+    }
+    ws_crowd_leave(crowd, entry);
+    // The network of all IPv4 addresses is not one.
+    entry = ws_crowd_enter(crowd, at("::5"));
+    CHECK_EQ(ws_crowd_count(crowd, at("10.0.0.1")), 0);
+    ws_crowd_leave(crowd, entry);
+    ws_crowd_free(crowd);
     CHECK_EQ(ws_alloc_live(), 0);
 }
 
@@ -45,10 +76,10 @@ many_addresses_cost_nothing_once_they_have_left(void)
 
     for (size_t i = 0; i < MANY; i++) {
         (void)snprintf(addr, sizeof addr, "10.0.%zu.%zu", i / 256, i % 256);
-        entries[i] = ws_crowd_enter(crowd, text(addr));
+        entries[i] = ws_crowd_enter(crowd, at(addr));
         CHECK(entries[i] != NULL);
     }
-    CHECK_EQ(ws_crowd_count(crowd, text("10.0.7.1")), 1);
+    CHECK_EQ(ws_crowd_count(crowd, at("10.0.7.1")), 1);
     for (size_t i = 0; i < MANY; i++) {
         ws_crowd_leave(crowd, entries[i]);
     }
@@ -68,14 +99,15 @@ no_memory_changes_nothing(void)
     ws_alloc_fail_at(-1);
     ws_crowd *crowd = ws_crowd_new();
     ws_alloc_fail_at(0);
-    CHECK(ws_crowd_enter(crowd, text("::1")) == NULL);
-    CHECK_EQ(ws_crowd_count(crowd, text("::1")), 0);
+    CHECK(ws_crowd_enter(crowd, at("::1")) == NULL);
+    CHECK_EQ(ws_crowd_count(crowd, at("::1")), 0);
     ws_crowd_free(crowd);
     CHECK_EQ(ws_alloc_live(), 0);
 }
 
 static const ws_test tests[] = {
     TEST(each_address_is_counted_by_itself),
+    TEST(ipv6_is_counted_by_networks_of_64_bits),
     TEST(many_addresses_cost_nothing_once_they_have_left),
     TEST(no_memory_changes_nothing),
 };

@@ -51,7 +51,7 @@ turn(gate *g)
 {
     int events = ws_loop_turn(g->loop, 5);
 
-    (void)ws_timer_wheel_expire(g->wheel, ws_now_ns(), on_timer, g);
+    (void)ws_timer_wheel_expire(g->wheel, ws_now_ns(), SIZE_MAX, on_timer, g);
     return events;
 }
 

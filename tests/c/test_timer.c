@@ -39,7 +39,7 @@ sleep_until_fired(ws_timer_wheel *wheel, uint64_t now, const ws_timer *timer,
         CHECK(wait > 0);
         now += (uint64_t)wait * MS;
         seen.now = now;
-        (void)ws_timer_wheel_expire(wheel, now, note, &seen);
+        (void)ws_timer_wheel_expire(wheel, now, SIZE_MAX, note, &seen);
         CHECK(++*wakes < 20);
     }
     CHECK_EQ(seen.count, 1);
@@ -82,7 +82,7 @@ any_delay_fires_in_time(void)
             ws_timer timer = {0};
             unsigned wakes;
 
-            (void)ws_timer_wheel_expire(wheel, now, note, &(log){0});
+            (void)ws_timer_wheel_expire(wheel, now, SIZE_MAX, note, &(log){0});
             ws_timer_set(wheel, &timer, due);
             uint64_t fired = sleep_until_fired(wheel, now, &timer, &wakes);
             if (fired < due || fired > due + 2 * TICK || wakes > 12) {
@@ -104,10 +104,12 @@ what_is_past_fires_at_the_next_tick(void)
     ws_timer timer = {0};
     log seen = {0};
 
-    (void)ws_timer_wheel_expire(wheel, BIRTH + 1000 * TICK, note, &seen);
+    (void)ws_timer_wheel_expire(wheel, BIRTH + 1000 * TICK, SIZE_MAX, note,
+                                &seen);
     ws_timer_set(wheel, &timer, 0);
     CHECK_EQ(ws_timer_wheel_next(wheel, BIRTH + 1000 * TICK), 10);
-    CHECK_EQ(ws_timer_wheel_expire(wheel, BIRTH + 1001 * TICK, note, &seen),
+    CHECK_EQ(ws_timer_wheel_expire(wheel, BIRTH + 1001 * TICK, SIZE_MAX, note,
+                                   &seen),
              1);
     CHECK(seen.last == &timer);
     ws_timer_wheel_free(wheel);
@@ -121,10 +123,12 @@ more_than_the_range_is_clamped(void)
     log seen = {0};
 
     ws_timer_set(wheel, &timer, UINT64_MAX);
-    (void)ws_timer_wheel_expire(wheel, BIRTH + 240 * DAY, note, &seen);
+    (void)ws_timer_wheel_expire(wheel, BIRTH + 240 * DAY, SIZE_MAX, note,
+                                &seen);
     CHECK_EQ(seen.count, 0);
     CHECK(ws_timer_is_set(&timer));
-    (void)ws_timer_wheel_expire(wheel, BIRTH + 250 * DAY, note, &seen);
+    (void)ws_timer_wheel_expire(wheel, BIRTH + 250 * DAY, SIZE_MAX, note,
+                                &seen);
     CHECK_EQ(seen.count, 1);
     ws_timer_wheel_free(wheel);
 }
@@ -138,7 +142,7 @@ ticks_wrap(void)
     ws_timer timer = {0};
     unsigned wakes;
 
-    (void)ws_timer_wheel_expire(wheel, now, note, &(log){0});
+    (void)ws_timer_wheel_expire(wheel, now, SIZE_MAX, note, &(log){0});
     ws_timer_set(wheel, &timer, now + 5000 * TICK);
     uint64_t fired = sleep_until_fired(wheel, now, &timer, &wakes);
     CHECK(fired >= now + 5000 * TICK);
@@ -156,9 +160,11 @@ setting_again_moves_and_cancel_forgets(void)
     ws_timer_cancel(wheel, &timer);
     ws_timer_set(wheel, &timer, BIRTH + 10 * TICK);
     ws_timer_set(wheel, &timer, BIRTH + 9000 * TICK);
-    (void)ws_timer_wheel_expire(wheel, BIRTH + 8999 * TICK, note, &seen);
+    (void)ws_timer_wheel_expire(wheel, BIRTH + 8999 * TICK, SIZE_MAX, note,
+                                &seen);
     CHECK_EQ(seen.count, 0);
-    (void)ws_timer_wheel_expire(wheel, BIRTH + 9000 * TICK, note, &seen);
+    (void)ws_timer_wheel_expire(wheel, BIRTH + 9000 * TICK, SIZE_MAX, note,
+                                &seen);
     CHECK_EQ(seen.count, 1);
     CHECK_EQ(timer.kind, 3);
 
@@ -166,7 +172,8 @@ setting_again_moves_and_cancel_forgets(void)
     ws_timer_cancel(wheel, &timer);
     ws_timer_cancel(wheel, &timer);
     CHECK_EQ(ws_timer_wheel_next(wheel, BIRTH + 9000 * TICK), -1);
-    (void)ws_timer_wheel_expire(wheel, BIRTH + 9999 * TICK, note, &seen);
+    (void)ws_timer_wheel_expire(wheel, BIRTH + 9999 * TICK, SIZE_MAX, note,
+                                &seen);
     CHECK_EQ(seen.count, 1);
     ws_timer_wheel_free(wheel);
 }
@@ -215,16 +222,55 @@ a_callback_may_do_anything_to_any_timer(void)
         all.timers[i] = ws_calloc(1, sizeof(ws_timer));
         ws_timer_set(all.wheel, all.timers[i], BIRTH + 5 * TICK);
     }
-    (void)ws_timer_wheel_expire(all.wheel, BIRTH + 6 * TICK, meddle, &all);
+    (void)ws_timer_wheel_expire(all.wheel, BIRTH + 6 * TICK, SIZE_MAX, meddle,
+                                &all);
     for (size_t i = 0; i < CROWD; i++) {
         left += all.timers[i] != NULL;
     }
     CHECK_EQ(left, 1);
     CHECK(all.fired == CROWD / 2 || all.fired == CROWD / 2 - 1);
-    (void)ws_timer_wheel_expire(all.wheel, BIRTH + 90 * TICK, meddle, &all);
+    (void)ws_timer_wheel_expire(all.wheel, BIRTH + 90 * TICK, SIZE_MAX, meddle,
+                                &all);
     CHECK_EQ(ws_timer_wheel_next(all.wheel, BIRTH + 90 * TICK), -1);
     ws_timer_wheel_free(all.wheel);
     CHECK_EQ(ws_alloc_live(), 0);
+}
+
+/* So a turn of the pump may stop in the middle of a tick. */
+static void
+what_is_left_over_is_due_at_once_and_before_what_came_later(void)
+{
+    enum { MANY = 10 };
+    ws_timer_wheel *wheel = ws_timer_wheel_new(BIRTH);
+    ws_timer timers[MANY] = {0};
+    ws_timer later = {0};
+    ws_timer fresh = {0};
+    uint64_t now = BIRTH + 6 * TICK;
+    log seen = {0};
+
+    for (size_t i = 0; i < MANY; i++) {
+        ws_timer_set(wheel, &timers[i], BIRTH + 5 * TICK);
+    }
+    ws_timer_set(wheel, &later, BIRTH + 6 * TICK);
+    CHECK_EQ(ws_timer_wheel_expire(wheel, now, 3, note, &seen), 3);
+    CHECK_EQ(ws_timer_wheel_next(wheel, now), 0);
+
+    size_t left = 0;
+    for (size_t i = 0; i < MANY; i++) {
+        if (ws_timer_is_set(&timers[i]) && ++left == 1) {
+            ws_timer_cancel(wheel, &timers[i]);
+        }
+    }
+    CHECK_EQ(left, MANY - 3);
+    ws_timer_set(wheel, &fresh, BIRTH);
+    CHECK_EQ(ws_timer_wheel_expire(wheel, now, left - 1, note, &seen),
+             left - 1);
+    CHECK(ws_timer_is_set(&later) && ws_timer_is_set(&fresh));
+    CHECK_EQ(ws_timer_wheel_next(wheel, now), 0);
+    CHECK_EQ(ws_timer_wheel_expire(wheel, now, 5, note, &seen), 2);
+    CHECK_EQ(ws_timer_wheel_next(wheel, now), -1);
+    CHECK_EQ(seen.count, MANY + 1);
+    ws_timer_wheel_free(wheel);
 }
 
 typedef struct repeater {
@@ -248,7 +294,7 @@ a_timer_that_sets_itself_again_does_not_loop(void)
     repeater self = {.wheel = ws_timer_wheel_new(BIRTH)};
 
     ws_timer_set(self.wheel, &self.timer, BIRTH);
-    CHECK_EQ(ws_timer_wheel_expire(self.wheel, BIRTH + 3 * TICK,
+    CHECK_EQ(ws_timer_wheel_expire(self.wheel, BIRTH + 3 * TICK, SIZE_MAX,
                                    repeat_at_once, &self),
              3);
     CHECK(ws_timer_is_set(&self.timer));
@@ -349,10 +395,12 @@ run_model(uint64_t seed)
         }
         if (next_random(m) % 4 == 0) {
             m->now += random_delay(m) / 16;
-            (void)ws_timer_wheel_expire(m->wheel, m->now, model_fires, m);
+            (void)ws_timer_wheel_expire(m->wheel, m->now, SIZE_MAX,
+                                        model_fires, m);
         }
         if (step % 50 == 0) {
-            (void)ws_timer_wheel_expire(m->wheel, m->now, model_fires, m);
+            (void)ws_timer_wheel_expire(m->wheel, m->now, SIZE_MAX,
+                                        model_fires, m);
             compare(m);
         }
     }
@@ -385,7 +433,7 @@ a_hundred_thousand_timers_all_fire(void)
     }
     for (int wait; (wait = ws_timer_wheel_next(wheel, now)) >= 0;) {
         now += (uint64_t)wait * MS;
-        (void)ws_timer_wheel_expire(wheel, now, note, &seen);
+        (void)ws_timer_wheel_expire(wheel, now, SIZE_MAX, note, &seen);
     }
     CHECK_EQ(seen.count, MANY);
     CHECK(now <= BIRTH + (MANY + 2 * WS_TIMER_TICK_MS) * MS);
@@ -409,6 +457,7 @@ static const ws_test tests[] = {
     TEST(ticks_wrap),
     TEST(setting_again_moves_and_cancel_forgets),
     TEST(a_callback_may_do_anything_to_any_timer),
+    TEST(what_is_left_over_is_due_at_once_and_before_what_came_later),
     TEST(a_timer_that_sets_itself_again_does_not_loop),
     TEST(the_wheel_agrees_with_a_simple_model),
     TEST(a_hundred_thousand_timers_all_fire),
