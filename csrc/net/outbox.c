@@ -328,6 +328,18 @@ block(ws_conn *conn)
     }
 }
 
+/* After a write that did not take all. */
+static void
+wait_for_room(ws_conn *conn, bool no_memory)
+{
+    ws_count(&conn->pump->counters->short_writes, 1);
+    if (no_memory) {
+        starve(conn);
+    } else {
+        block(conn);
+    }
+}
+
 /* Goes on in the next turn: others first. */
 static void
 yield(ws_conn *conn)
@@ -390,12 +402,7 @@ ws_outbox_write(ws_conn *conn)
         account(conn, &b, (size_t)taken);
         written += (size_t)taken;
         if ((size_t)taken < b.size) {
-            ws_count(&conn->pump->counters->short_writes, 1);
-            if (no_memory) {
-                starve(conn);
-            } else {
-                block(conn);
-            }
+            wait_for_room(conn, no_memory);
         }
         settle(conn);
     }
