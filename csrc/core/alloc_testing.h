@@ -32,10 +32,12 @@ typedef struct ws_alloc_site {
         listed_;                                                           \
     }))
 
+// NOLINTBEGIN(readability-identifier-naming): called as functions are
 #define ws_malloc(size) ws_malloc_at(WS_ALLOC_SITE, (size))
 #define ws_calloc(count, size) ws_calloc_at(WS_ALLOC_SITE, (count), (size))
 #define ws_realloc(ptr, size) ws_realloc_at(WS_ALLOC_SITE, (ptr), (size))
 #define ws_strndup(text, size) ws_strndup_at(WS_ALLOC_SITE, (text), (size))
+// NOLINTEND(readability-identifier-naming)
 
 void *ws_malloc_at(ws_alloc_site *site, size_t size);
 void *ws_calloc_at(ws_alloc_site *site, size_t count, size_t size);

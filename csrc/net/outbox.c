@@ -394,6 +394,18 @@ block(ws_conn *conn)
     }
 }
 
+/* After a write that did not take all. */
+static void
+wait_for_room(ws_conn *conn, bool no_memory)
+{
+    ws_count(&conn->pump->counters->short_writes, 1);
+    if (no_memory) {
+        starve(conn);
+    } else {
+        block(conn);
+    }
+}
+
 /* Goes on in the next turn: others first. */
 static void
 yield(ws_conn *conn)
@@ -462,12 +474,7 @@ ws_outbox_write(ws_conn *conn)
         }
         written += (size_t)taken;
         if ((size_t)taken < b.size) {
-            ws_count(&conn->pump->counters->short_writes, 1);
-            if (no_memory) {
-                starve(conn);
-            } else {
-                block(conn);
-            }
+            wait_for_room(conn, no_memory);
         }
         settle(conn);
     }
