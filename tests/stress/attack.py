@@ -15,7 +15,7 @@ KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 NO_PORT = 24  # IP_BIND_ADDRESS_NO_PORT
 Address = str | tuple[str, int]  # of a listener
 
-PER_ADDRESS = 2000  # connections of one source address
+PER_ADDRESS = 4000  # connections of one source address
 
 
 def request(target: str = "/", headers: str = "") -> bytes:
