@@ -3,6 +3,9 @@
  * anything in any pieces. What reaches the events is compared with the second
  * opinion on frames; what comes back must be HTTP and frames to the last byte.
  */
+#include <pthread.h>
+#include <signal.h>
+
 #include "fuzz.h"
 #include "reference_frames.h"
 #include "wire.h"
@@ -287,17 +290,31 @@ converse(peer *p, fuzz_input in, fuzz_cuts cuts, uint8_t manner)
     frame_log_free(&log);
 }
 
+/* libFuzzer's timer would interrupt the waiting; here every wait has a limit
+   of its own, and the signal comes between two inputs. */
+static void
+hold_timer(int how)
+{
+    sigset_t timer;
+
+    CHECK_EQ(sigemptyset(&timer), 0);
+    CHECK_EQ(sigaddset(&timer, SIGALRM), 0);
+    CHECK_EQ(pthread_sigmask(how, &timer, NULL), 0);
+}
+
 static void
 run(fuzz_input in)
 {
     uint8_t manner = fuzz_take_byte(&in);
     fuzz_cuts cuts = fuzz_take_cuts(&in);
 
+    hold_timer(SIG_BLOCK);
     start_server();
     peer p = peer_dial(&server);
     converse(&p, in, cuts, manner);
     (void)wire_check_law(&server);
     CHECK(ws_alloc_live() < LIVE_MAX);
+    hold_timer(SIG_UNBLOCK);
 }
 
 FUZZ_MAIN(run)
