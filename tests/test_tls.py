@@ -110,6 +110,7 @@ def test_the_hub_closes_and_says_so_under_tls(pair: Pair) -> None:
             assert (frame.opcode, frame.code, frame.reason) == (CLOSE, 1001, "bye")
             client.send_close(1001)
             assert client.socket.recv(1) == b""  # close_notify, or SSLEOFError
+            client.close()
         closing_hub.result()
 
 
