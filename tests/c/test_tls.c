@@ -747,6 +747,26 @@ without_memory_there_is_no_port_and_no_leak(void)
     (void)wire_close(&w);
 }
 
+/* A word of HTTP would be garbage to it, and a handshake is more than it shall
+   cost. */
+static void
+one_too_many_of_an_address_is_closed_without_a_handshake(void)
+{
+    wire_setup setup = wire_defaults();
+    setup.config.max_clients_per_ip = 1;
+    wire w = open_with(&setup);
+    peer first = dial_bare(w.port); // it counts, silent as it is
+    WITHIN(ws_counted(&w.counters->accepted_connections) == 1, 10);
+    long before = ws_alloc_live();
+    peer second = dial_bare(w.port);
+    CHECK(peer_receive(&second) <= 0);
+    CHECK_EQ(ws_alloc_live(), before);
+    CHECK_EQ(ws_counted(&w.counters->refused_handshakes), 1);
+    peer_close(&second);
+    peer_close(&first);
+    (void)wire_close(&w);
+}
+
 static void
 a_unix_socket_can_have_tls(void)
 {
@@ -784,6 +804,7 @@ static const ws_test tests[] = {
     TEST(no_memory_for_the_refused_record_ends_the_client_alone),
     TEST(a_closed_port_lives_on_in_its_connections_and_no_longer),
     TEST(without_memory_there_is_no_port_and_no_leak),
+    TEST(one_too_many_of_an_address_is_closed_without_a_handshake),
     TEST(a_unix_socket_can_have_tls),
 };
 
