@@ -127,6 +127,7 @@ def frame_sequences() -> Iterator[bytes]:
     for size in (0, 1, 125, 126, 300):
         yield frame(0x82, bytes(size)) + frame(0x8A, b"")
         yield frame(0x02, bytes(size)) + frame(0, b"") + frame(0x80, b"end")
+    yield frame(0x02, b"abc") + frame(0, b"de") + frame(0x80, b"f")
     yield frame(0xC1, b"\xff") + frame(0x42, b"\0") + frame(0x80, b"")
     yield frame(0x42, b"a") + frame(0xC0, b"b") + frame(0xE0, b"")
     yield frame(0x89, b"p" * 125) * 3
