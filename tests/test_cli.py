@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 
 # The command in a process of its own, as the tests with a browser have it.
 from e2e.programs import DemoServer
+from kit import Pair, make_pair, until
 
 import wssend
 from wssend.cli import Lines, main
@@ -215,6 +217,43 @@ def test_it_listens_on_a_unix_socket(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def shown(server: DemoServer) -> str:
+    """The certificate that the server shows."""
+    return ssl.get_server_certificate(("127.0.0.1", port_of(server)), timeout=5)
+
+
+def test_it_speaks_tls_and_takes_a_new_certificate_on_sighup(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert", tmp_path / "key"
+
+    def install(pair: Pair) -> None:
+        cert.write_bytes(pair.cert.read_bytes())
+        key.write_bytes(pair.key.read_bytes())
+
+    first, second = make_pair(tmp_path, "first"), make_pair(tmp_path, "second")
+    install(first)
+    with DemoServer("--tls-cert", str(cert), "--tls-key", str(key)) as server:
+        assert server.url.startswith("https://")
+        assert f"(WebSocket wss://127.0.0.1:{port_of(server)}/," in server.output
+        context = ssl.create_default_context(cafile=str(first.cert))
+        with connect(server, ssl=context) as client:
+            server.feed("over TLS\n")
+            assert client.recv(TIMEOUT) == "over TLS"
+            assert shown(server) == first.cert.read_text()
+            install(second)
+            server.process.send_signal(signal.SIGHUP)
+            until(lambda: shown(server) == second.cert.read_text())
+            key.write_text("no key")
+            server.process.send_signal(signal.SIGHUP)
+            assert server.process.stderr is not None
+            warning = server.process.stderr.readline().decode()
+            assert warning.startswith("wssend: warning: TLS stays as it is: tls_key: ")
+            assert shown(server) == second.cert.read_text()
+            server.feed("still here\n")
+            assert client.recv(TIMEOUT) == "still here"
+        assert server.stop() == (0, "")
+        assert server.output.endswith("wssend: the TLS files were read again\n")
+
+
 @pytest.mark.parametrize("where", [["--host", "::1"], ["--host", "localhost"]])
 def test_it_prints_an_address_for_every_host(where: list[str]) -> None:
     with DemoServer(*where) as server:
@@ -286,7 +325,9 @@ def test_a_taken_port_is_one_line(server: DemoServer) -> None:
         (["serve", "--origin", "example.com"], 2, "example.com"),
         (["serve", "--path", "/a?b"], 2, "not '/a?b'"),
         (["serve", "--id-query", ""], 2, "id_query"),
-        (["serve", "--tls-cert", "x"], 2, "unrecognized arguments"),
+        (["serve", "--tls-cert", "/no/x"], 1, "/no/x: No such file or directory"),
+        (["serve", "--tls-cert", "kit.py"], 2, "tls_cert: 'kit.py' is not a PEM file"),
+        (["serve", "--tls-key", "x"], 2, "need --tls-cert"),
         (["serve", "--host", "192.0.2.1"], 1, "cannot listen on 192.0.2.1"),
         (["serve", "--host", "no.such.host.invalid"], 1, "cannot listen on no.such"),
         (["serve", "--unix", "/no/such/folder/w"], 1, "/no/such/folder/w"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import wsclient
+from kit import make_pair
 
 import wssend
 
@@ -80,7 +81,13 @@ def test_the_other_calls_of_the_readme() -> None:
             assert client.recv() == "framed once"
 
 
-def test_the_how_to_and_the_page_on_proxies_run_from_top_to_bottom() -> None:
+def test_the_how_to_and_the_page_on_proxies_run_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = make_pair(tmp_path, "localhost")
+    pair.cert.rename(tmp_path / "fullchain.pem")
+    pair.key.rename(tmp_path / "privkey.pem")
+    monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"wssend": wssend}
     for code in blocks("docs/howto.md") + blocks("docs/proxies.md"):
         fresh = "wssend.WSHub(" in code

@@ -7,6 +7,7 @@ arena, so that what is in use is known exactly.
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 
 import pytest
 from kit import run_script
@@ -24,7 +25,7 @@ PRELUDE = """
 import contextlib, ctypes, gc, sys, time, warnings
 import wssend
 from kit import serving, there, until
-from wsclient import Client, Gone
+from wsclient import Client, Gone, trusting
 warnings.filterwarnings("ignore", "unclosed")
 
 class Info(ctypes.Structure):
@@ -219,6 +220,28 @@ LIVES = {
                     hub.broadcast("x")
                     hub.close(timeout=0)
     """,
+    "TLS": """
+        from pathlib import Path
+        from kit import make_pair
+        pair = make_pair(Path(sys.argv[1]), "pair")
+        def job():
+            listener = server.hub.listen(
+                "127.0.0.1", 0, tls_cert=pair.both, tls_client_ca=pair.cert
+            )
+            listener.reload_tls()
+            raises(OSError, listener.reload_tls, tls_cert="/nonexistent")
+            raises(ValueError, listener.reload_tls, tls_cert=pair.key)
+            raises(TypeError, listener.reload_tls, tls_cert=7)
+            raises(ValueError, server.listener.reload_tls)
+            raises(TypeError, server.hub.listen, port=0, tls_key=pair.key)
+            context = trusting()
+            raises((OSError, Gone), Client, listener.url, tls=context)
+            context.load_cert_chain(pair.both)
+            with Client(listener.url, tls=context) as own:
+                listener.close()
+                raises(ValueError, listener.reload_tls)
+                own.leave()
+    """,
     "a hub that nobody closes": """
         def job():
             hub = wssend.WSHub(close_timeout=0.01)
@@ -232,9 +255,10 @@ LIVES = {
 
 
 @pytest.mark.parametrize("what", LIVES)
-def test_a_life_leaves_nothing_behind(what: str) -> None:
+def test_a_life_leaves_nothing_behind(what: str, tmp_path: Path) -> None:
     code = textwrap.dedent(LIVES[what])
     rounds = 10 if "nobody" in what else 40
     code = textwrap.indent(f"{code}\nmeasure(job, {rounds})\n", "    ")
     # Blocks of a connection are large: a leak of one would be seen at once.
-    run_script(f"{PRELUDE}\nwith serving() as server:\n{DIAL}{code}", env=ENV)
+    code = f"{PRELUDE}\nwith serving() as server:\n{DIAL}{code}"
+    run_script(code, str(tmp_path), env=ENV)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import resource
 import textwrap
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
-from kit import Process, run_script
+from kit import Process, make_pair, run_script
 from wsclient import Client, Gone
 
 needs_testcapi = pytest.mark.skipif(
@@ -69,14 +70,22 @@ JOBS = {
     "close": "gone.close(4000, 'x')",
     "pages": "hub.add_page('/', 'text/plain', 'x')",
     "listen": "hub.listen('127.0.0.1', 0).close()",
+    "listen with TLS": "hub.listen('127.0.0.1', 0, tls_cert=PEM).close()",
+    "reload": "secure.reload_tls(tls_cert=PEM)",
     "events": "hub.events(0).close()",
 }
 
 
 @needs_testcapi
 @pytest.mark.parametrize("what", JOBS)
-def test_a_call_fails_cleanly(what: str) -> None:
+def test_a_call_fails_cleanly(what: str, tmp_path: Path) -> None:
     code = f"def job():\n    {JOBS[what]}\nfails(job)\n"
+    if "PEM" in code:
+        pair = make_pair(tmp_path, "pair")
+        code = (
+            f"PEM = {str(pair.both)!r}\n"
+            f"secure = hub.listen('127.0.0.1', 0, tls_cert=PEM)\n{code}"
+        )
     run_script(PRELUDE + textwrap.indent(code, "    "))
 
 

@@ -29,6 +29,8 @@ __all__ = ["main"]
 
 DEFAULT_PORT: Final = 8765
 READ_SIZE: Final = 65536  # bytes of standard input taken at once
+STOP: Final = b"\0"  # what signals become
+RELOAD: Final = b"\1"
 
 Number = TypeVar("Number", int, float)
 Handler: TypeAlias = Callable[[int, FrameType | None], None] | signal.Handlers
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return serve(options)
     except OSError as error:
-        return fail(error.strerror or str(error))
+        return fail(reason_of(error))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -70,7 +72,8 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Serve WebSocket clients, and a page that shows what arrives. Each line of "
         "standard input is sent to every client. SIGINT (Ctrl-C) and SIGTERM close "
-        "the clients with 1001, once what is queued for them has been written."
+        "the clients with 1001, once what is queued for them has been written. "
+        "SIGHUP reads the TLS files again."
     )
     add = parser.add_argument
     add(
@@ -87,6 +90,21 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     )
     add("--unix", metavar="PATH", help="listen on a unix socket instead")
     add("--path", type=path, help="the only path that takes WebSockets (any)")
+    add(
+        "--tls-cert",
+        metavar="FILE",
+        help="speak TLS, with the certificate and its chain in this PEM file",
+    )
+    add(
+        "--tls-key",
+        metavar="FILE",
+        help="the file of the certificate's private key (the same file)",
+    )
+    add(
+        "--tls-client-ca",
+        metavar="FILE",
+        help="let in only clients with a certificate of an authority in this PEM file",
+    )
     add(
         "--id-query",
         metavar="NAME",
@@ -146,7 +164,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
 def serve(options: argparse.Namespace) -> int:
     """Run a hub until a signal comes; 0, or why not on stderr."""
     with ExitStack() as stack:
-        stop = stack.enter_context(stop_signals())
+        signals = stack.enter_context(signals_of(reload=options.tls_cert is not None))
         try:
             hub = stack.enter_context(make_hub(options))
             send: Callable[[str], wssend.SendReport] = hub.broadcast
@@ -157,7 +175,7 @@ def serve(options: argparse.Namespace) -> int:
             return fail(str(error), status=2)
         announce(listener, options)
         lines = Lines(send, longest=options.send_queue_bytes)
-        run(lines, stop)
+        run(lines, signals, listener)
         hub.close(1001, "the server stops", timeout=options.drain)
     if lines.refused:
         warn(f"of {lines.sent} lines, slow clients missed {lines.refused}")
@@ -196,9 +214,15 @@ def start_demo(hub: wssend.WSHub, options: argparse.Namespace) -> Demo:
 
 def listen(hub: wssend.WSHub, options: argparse.Namespace) -> wssend.Listener:
     """Open the listener that the options ask for."""
+    tls = {
+        name: getattr(options, name)
+        for name in ("tls_cert", "tls_key", "tls_client_ca")
+    }
+    if tls["tls_cert"] is None and any(tls.values()):
+        raise ValueError("--tls-key and --tls-client-ca need --tls-cert")
     if options.unix is not None:
-        return hub.listen(unix=options.unix, path=options.path)
-    return hub.listen(options.host, options.port, path=options.path)
+        return hub.listen(unix=options.unix, path=options.path, **tls)
+    return hub.listen(options.host, options.port, path=options.path, **tls)
 
 
 def announce(listener: wssend.Listener, options: argparse.Namespace) -> None:
@@ -210,8 +234,9 @@ def announce(listener: wssend.Listener, options: argparse.Namespace) -> None:
         if options.host in ("", "0.0.0.0", "::"):
             host = "localhost"
         at = f"{host}:{listener.port}"
-        socket_url = f"ws://{at}{options.path or '/'}"
-        lines = [f"wssend: http://{at}/ (WebSocket {socket_url}, Ctrl-C stops)"]
+        s = "s" if options.tls_cert is not None else ""
+        socket_url = f"ws{s}://{at}{options.path or '/'}"
+        lines = [f"wssend: http{s}://{at}/ (WebSocket {socket_url}, Ctrl-C stops)"]
         if options.demo:
             lines += [
                 "Open the page, and a second tab of it. To push by hand, type a line "
@@ -281,18 +306,22 @@ class Lines:
         warn(f"a line is left out: more than {self._longest} bytes")
 
 
-def run(lines: Lines, stop: socket.socket) -> None:
-    """Send what comes from standard input until a signal comes."""
+def run(lines: Lines, signals: socket.socket, listener: wssend.Listener) -> None:
+    """Send what comes from standard input until a signal says to stop."""
     poll = select.poll()
-    poll.register(stop, select.POLLIN)
+    poll.register(signals, select.POLLIN)
     source = -1
     if sys.stdin is not None:  # closed: another file may have its number
         source = sys.stdin.fileno()
         poll.register(source, select.POLLIN)
     while True:
         ready = [fd for fd, _ in poll.poll()]
-        if stop.fileno() in ready:
-            return
+        if signals.fileno() in ready:
+            if STOP in signals.recv(64):
+                return
+            reload(listener)
+        if source not in ready:
+            continue
         try:
             data = os.read(source, READ_SIZE)
         except OSError:  # a terminal that belongs to another process
@@ -302,12 +331,25 @@ def run(lines: Lines, stop: socket.socket) -> None:
             poll.unregister(source)
 
 
-@contextmanager
-def stop_signals() -> Iterator[socket.socket]:
-    """Turn SIGINT and SIGTERM into a socket that becomes readable.
+def reload(listener: wssend.Listener) -> None:
+    """Read the TLS files again; if they are wrong, go on with what there is."""
+    try:
+        listener.reload_tls()
+    except OSError as error:
+        warn(f"TLS stays as it is: {reason_of(error)}")
+    except ValueError as error:
+        warn(f"TLS stays as it is: {error}")
+    else:
+        print("wssend: the TLS files were read again", flush=True)
 
-    The second one ends the process at once. SIGTTIN is ignored: a server in the
-    background does without the terminal.
+
+@contextmanager
+def signals_of(*, reload: bool) -> Iterator[socket.socket]:
+    """Turn signals into bytes to be read from a socket.
+
+    SIGINT and SIGTERM are STOP; the second one ends the process at once. SIGHUP is
+    RELOAD, where that is wanted. SIGTTIN is ignored: a server in the background does
+    without the terminal.
     """
     with ExitStack() as stack:
         reader, writer = socket.socketpair()
@@ -318,13 +360,19 @@ def stop_signals() -> Iterator[socket.socket]:
         def note(number: int, frame: FrameType | None) -> None:
             signal.signal(number, signal.SIG_DFL)
             with suppress(OSError):
-                writer.send(b"\0")
+                writer.send(STOP)
+
+        def note_reload(number: int, frame: FrameType | None) -> None:
+            with suppress(OSError):
+                writer.send(RELOAD)
 
         wanted: dict[signal.Signals, Handler] = {
             signal.SIGINT: note,
             signal.SIGTERM: note,
             signal.SIGTTIN: signal.SIG_IGN,
         }
+        if reload:
+            wanted[signal.SIGHUP] = note_reload
         for number, handler in wanted.items():
             stack.callback(signal.signal, number, signal.getsignal(number))
             signal.signal(number, handler)
@@ -361,6 +409,12 @@ def path(text: str) -> str:
     if not text.startswith("/"):
         raise argparse.ArgumentTypeError(f"must begin with a slash, not be {text!r}")
     return text
+
+
+def reason_of(error: OSError) -> str:
+    """What an error of the system's says, with the file that it is about."""
+    reason = error.strerror or str(error)
+    return reason if error.filename is None else f"{error.filename}: {reason}"
 
 
 def fail(text: str, status: int = 1) -> int:

@@ -11,7 +11,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <stdbool.h>
-#include <sys/stat.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -80,14 +80,15 @@ pem_free(pem_pair *pair)
 
 /* ---- files */
 
+static char pem_folder[] = "/tmp/wssend-pem-XXXXXX";
+
 static inline void
 pem_remove_folder(void)
 {
     char command[64];
-    (void)snprintf(command, sizeof command, "rm -rf /tmp/wssend-pem-%d",
-                   (int)getpid());
+    (void)snprintf(command, sizeof command, "rm -rf %s", pem_folder);
     if (system(command) != 0) {
-        fprintf(stderr, "not removed: %s\n", command);
+        fprintf(stderr, "not removed: %s\n", pem_folder);
     }
 }
 
@@ -97,16 +98,12 @@ pem_path(const char *name)
 {
     static char paths[16][96];
     static unsigned next;
-    static bool made;
-    char folder[64];
-    (void)snprintf(folder, sizeof folder, "/tmp/wssend-pem-%d", (int)getpid());
-    if (!made) {
-        CHECK_EQ(mkdir(folder, 0700), 0);
+    if (next == 0) {
+        CHECK(mkdtemp(pem_folder) != NULL);
         CHECK_EQ(atexit(pem_remove_folder), 0);
-        made = true;
     }
     char *path = paths[next++ % 16];
-    (void)snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    (void)snprintf(path, sizeof paths[0], "%s/%s", pem_folder, name);
     return path;
 }
 

@@ -98,7 +98,7 @@ class DemoServer:
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], TIMEOUT)
         self.output = self.process.stdout.readline().decode() if ready else ""
-        match = re.search(r"http://\S+", self.output)
+        match = re.search(r"https?://\S+", self.output)
         if match is None:
             self.process.kill()
             errors = self.process.communicate()[1].decode()
