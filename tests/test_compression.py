@@ -177,7 +177,10 @@ def test_the_gil_is_given_away_for_compressing_even_with_release_gil_off(
     try:
         with (
             serving(
-                compression="deflate", release_gil=False, send_queue=100_000
+                compression="deflate",
+                release_gil=False,
+                send_queue_bytes=1 << 26,
+                send_queue=5000,
             ) as server,
             dial(server, "a"),
         ):
