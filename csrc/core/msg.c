@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "alloc.h"
@@ -99,10 +100,24 @@ put_form(ws_msg *msg, form *mine)
     }
 }
 
+/* Drops a reference; true: it was the last. */
+static bool
+let_go(ws_msg *msg)
+{
+    // Release our reads of the message, acquire everyone else's: the thread
+    // that frees must come after all of them.
+    unsigned before =
+        atomic_fetch_sub_explicit(&msg->refs, 1, memory_order_acq_rel);
+    assert(before > 0);
+    return before == 1;
+}
+
 static void
 free_form(form *f)
 {
-    ws_msg_unref(f->msg);
+    if (f->msg != NULL && let_go(f->msg)) {
+        ws_free(f->msg); // which has no forms itself
+    }
     ws_free(f);
 }
 
@@ -126,19 +141,6 @@ ws_msg_keep_form(ws_msg *msg, unsigned key, ws_msg *made)
     return form_msg(msg, kept);
 }
 
-static void
-free_msg(ws_msg *msg)
-{
-    // Relaxed: nobody else has it any more.
-    form *f = atomic_load_explicit(&msg->forms, memory_order_relaxed);
-    while (f != NULL) {
-        form *next = f->next;
-        free_form(f);
-        f = next;
-    }
-    ws_free(msg);
-}
-
 ws_msg *
 ws_msg_ref(ws_msg *msg)
 {
@@ -153,17 +155,17 @@ ws_msg_ref(ws_msg *msg)
 void
 ws_msg_unref(ws_msg *msg)
 {
-    if (msg == NULL) {
+    if (msg == NULL || !let_go(msg)) {
         return;
     }
-    // Release our reads of the message, acquire everyone else's: the thread
-    // that frees must come after all of them.
-    unsigned before =
-        atomic_fetch_sub_explicit(&msg->refs, 1, memory_order_acq_rel);
-    assert(before > 0);
-    if (before == 1) {
-        free_msg(msg);
+    // Relaxed: nobody else has it any more.
+    form *f = atomic_load_explicit(&msg->forms, memory_order_relaxed);
+    while (f != NULL) {
+        form *next = f->next;
+        free_form(f);
+        f = next;
     }
+    ws_free(msg);
 }
 
 const uint8_t *

@@ -40,7 +40,7 @@ ws_msg *ws_msg_get_form(ws_msg *msg, unsigned key);
 
 /* Keeps a form that was made, or `msg` itself; takes over the reference. Who
    is second to make one gets the first's. NULL: no memory, it is not kept. */
-ws_msg *ws_msg_keep_form(ws_msg *msg, unsigned key, ws_msg *form);
+ws_msg *ws_msg_keep_form(ws_msg *msg, unsigned key, ws_msg *made);
 
 /* Adds a reference and returns `msg`, so that it reads as a copy. */
 ws_msg *ws_msg_ref(ws_msg *msg);

@@ -33,6 +33,18 @@ allocate(size_t size)
 
 const ws_heap ws_compress_heap = {allocate, ws_free};
 
+/* Takes the i-th out of the stock. */
+static ws_deflater *
+remove_locked(ws_compress *compress, size_t i)
+{
+    ws_deflater *taken = compress->idle[i];
+    compress->idle_count--;
+    for (; i < compress->idle_count; i++) {
+        compress->idle[i] = compress->idle[i + 1];
+    }
+    return taken;
+}
+
 /* An idle one of that window, or NULL. */
 static ws_deflater *
 take_idle(ws_compress *compress, int window_bits)
@@ -41,12 +53,7 @@ take_idle(ws_compress *compress, int window_bits)
     ws_lock_acquire(&compress->lock);
     for (size_t i = compress->idle_count; i-- > 0 && found == NULL;) {
         if (ws_deflater_window_bits(compress->idle[i]) == window_bits) {
-            found = compress->idle[i];
-            compress->idle_count--;
-            for (; i < compress->idle_count; i++) {
-                compress->idle[i] = compress->idle[i + 1];
-            }
-            break;
+            found = remove_locked(compress, i);
         }
     }
     ws_lock_release(&compress->lock);
@@ -60,11 +67,7 @@ put_idle(ws_compress *compress, ws_deflater *deflater)
     ws_deflater *oldest = NULL;
     ws_lock_acquire(&compress->lock);
     if (compress->idle_count == WS_COMPRESS_IDLE_MAX) {
-        oldest = compress->idle[0];
-        compress->idle_count--;
-        for (size_t i = 0; i < compress->idle_count; i++) {
-            compress->idle[i] = compress->idle[i + 1];
-        }
+        oldest = remove_locked(compress, 0);
     }
     compress->idle[compress->idle_count++] = deflater;
     ws_lock_release(&compress->lock);

@@ -65,26 +65,37 @@ ws_inflater_reset(ws_inflater *inflater)
     inflater->tail_used = 0;
 }
 
-/* Until the input is used up, the room is, or something is wrong. */
+/* inflate(), until the input is used up, the room is, or something is wrong:
+   zlib stops at a block that says it is the last. */
+static int
+inflate_all(ws_inflater *inflater)
+{
+    z_stream *z = &inflater->z;
+    int rc = Z_OK;
+    do { // also without input: more may wait to come out
+        uInt before = z->avail_in;
+        rc = inflate(z, Z_SYNC_FLUSH);
+        inflater->fresh = inflater->fresh && z->avail_in == before;
+        if (rc == Z_STREAM_END) {
+            begin_stream(inflater);
+        }
+    } while (rc == Z_STREAM_END && z->avail_in > 0);
+    return rc;
+}
+
 static ws_inflate_result
 run(ws_inflater *inflater)
 {
-    z_stream *z = &inflater->z;
-    for (;;) {
-        uInt before = z->avail_in;
-        int rc = inflate(z, Z_SYNC_FLUSH);
-        if (rc == Z_STREAM_END) {
-            begin_stream(inflater);
-            if (z->avail_in > 0) {
-                continue;
-            }
-            return WS_INFLATE_DONE;
-        }
-        inflater->fresh = inflater->fresh && z->avail_in == before;
-        if (rc != Z_OK && rc != Z_BUF_ERROR) { // that: nothing was left to do
-            return rc == Z_MEM_ERROR ? WS_INFLATE_NOMEM : WS_INFLATE_BAD;
-        }
-        return z->avail_out == 0 ? WS_INFLATE_FULL : WS_INFLATE_DONE;
+    switch (inflate_all(inflater)) {
+    case Z_STREAM_END:
+        return WS_INFLATE_DONE;
+    case Z_OK:
+    case Z_BUF_ERROR: // there was nothing left to do
+        return inflater->z.avail_out == 0 ? WS_INFLATE_FULL : WS_INFLATE_DONE;
+    case Z_MEM_ERROR:
+        return WS_INFLATE_NOMEM;
+    default:
+        return WS_INFLATE_BAD;
     }
 }
 

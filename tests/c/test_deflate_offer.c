@@ -43,7 +43,8 @@ check_cases(const offer_case *cases, size_t count)
     }
 }
 
-#define CHECK_CASES(cases) check_cases(cases, sizeof cases / sizeof cases[0])
+#define CHECK_CASES(cases) \
+    check_cases((cases), sizeof(cases) / sizeof((cases)[0]))
 
 static void
 each_offer_is_taken_or_declined_by_its_parameters(void)

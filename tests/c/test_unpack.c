@@ -269,11 +269,11 @@ a_client_has_only_its_share_of_a_turn(void)
     uint8_t *zeros = calloc(1, SIZE);
     uint8_t *packed =
         deflate_kit_compress(zeros, SIZE, 9, 15, Z_SYNC_FLUSH, &size);
-    uint8_t *all = malloc(COUNT * (size + 2 * PEER_HEADER_MAX + 1));
+    uint8_t *all = malloc(COUNT * (size + 2 * PEER_HEADER_MAX + sizeof(int)));
     size_t total = 0;
-    for (uint8_t i = 0; i < COUNT; i++) {
+    for (int i = 0; i < COUNT; i++) {
         total += peer_make(all + total, BINARY_PACKED, packed, size);
-        total += peer_make(all + total, PEER_PING, &i, 1);
+        total += peer_make(all + total, PEER_PING, &i, sizeof i);
     }
     CHECK(total < 16384);
 
@@ -282,9 +282,9 @@ a_client_has_only_its_share_of_a_turn(void)
     uint64_t turns = WIRE_COUNTED(&w, turns);
     peer_send(&p, all, total);
     peer_frame_out(&p, TEXT_PACKED, HELLO, 7);
-    for (uint8_t i = 0; i < COUNT; i++) {
+    for (int i = 0; i < COUNT; i++) {
         wire_expect_message(&w, zeros, SIZE, false);
-        peer_expect(&p, PEER_PONG, &i, 1);
+        peer_expect(&p, PEER_PONG, &i, sizeof i);
     }
     wire_expect_message(&w, "Hello", 5, true);
     CHECK(WIRE_COUNTED(&w, turns) - turns >= COUNT);
@@ -423,7 +423,7 @@ one_inflater_is_kept_however_many_were_needed_at_once(void)
     CHECK(one > 4096 && one < 64 * 1024);
     CHECK(ws_alloc_bytes() - idle > 15 * one);
     for (size_t i = 0; i < CLIENTS; i++) {
-        peer_frame_out(&peers[i], WS_FRAME_FIN, HELLO + 3, 4);
+        peer_frame_out(&peers[i], WS_FRAME_FIN, &HELLO[3], 4);
         wire_expect_message(&w, "Hello", 5, true);
     }
     CHECK(ws_alloc_bytes() - idle < one + 1024);
