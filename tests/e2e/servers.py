@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from kit import Pair
+
 import wssend
 
 __all__ = ["EchoServer"]
@@ -20,15 +22,17 @@ class EchoServer:
     """A hub whose clients choose their id, and a thread that echoes.
 
     Args:
+        tls: Its certificate and key; by default it speaks no TLS.
         options: More options for the hub.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, tls: Pair | None = None, **options: Any) -> None:
         subprotocols = ["chat.v1", "chat.v2"]
         self.hub = wssend.WSHub(id_query="id", subprotocols=subprotocols, **options)
         self.hub.add_page("/page", "text/html", PAGE)
         self.hub.fileno()  # from here on, what clients send is kept for events()
-        self.listener = self.hub.listen("127.0.0.1", 0)
+        files = {} if tls is None else {"tls_cert": tls.cert, "tls_key": tls.key}
+        self.listener = self.hub.listen("127.0.0.1", 0, **files)
         self.seen: dict[str, list[wssend.Event]] = {}
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="echo")
@@ -36,7 +40,7 @@ class EchoServer:
 
     def url(self, client_id: str) -> str:
         """Return the address for a client of that id."""
-        return f"ws://127.0.0.1:{self.listener.port}/?id={client_id}"
+        return f"{self.listener.url}?id={client_id}"
 
     def _run(self) -> None:
         for event in self.hub.events():

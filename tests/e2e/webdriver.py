@@ -74,6 +74,7 @@ class Browser:
         }
         always = {
             "browserName": "chrome",
+            "acceptInsecureCerts": True,  # of the tests' own servers
             "goog:chromeOptions": options,
             "goog:loggingPrefs": {"browser": "ALL"},
             "timeouts": {"script": 20_000, "pageLoad": 20_000},
