@@ -6,6 +6,8 @@
 #ifndef WS_TESTS_PEM_H
 #define WS_TESTS_PEM_H
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -85,11 +87,16 @@ static char pem_folder[] = "/tmp/wssend-pem-XXXXXX";
 static inline void
 pem_remove_folder(void)
 {
-    char command[64];
-    (void)snprintf(command, sizeof command, "rm -rf %s", pem_folder);
-    if (system(command) != 0) {
-        fprintf(stderr, "not removed: %s\n", pem_folder);
+    DIR *dir = opendir(pem_folder);
+    if (dir == NULL) {
+        return;
     }
+    struct dirent *entry = NULL;
+    while ((entry = readdir(dir)) != NULL) {
+        (void)unlinkat(dirfd(dir), entry->d_name, 0); // not "." and ".."
+    }
+    (void)closedir(dir);
+    (void)rmdir(pem_folder);
 }
 
 /* The path of a file in the test's own directory; until the sixteenth next. */
