@@ -24,6 +24,7 @@ typedef struct life_setup {
     bool unix_socket;         /* a second listener, and a guest there */
     int tls;                  /* version, on TCP; 0: none */
     bool compression;         /* permessage-deflate, for some guests */
+    bool vague;               /* OpenSSL may blame a file for what it lacks */
     bool abrupt;              /* what is open in the end is cut */
     void (*on_begun)(void);   /* once the server runs; NULL */
     unsigned long turns_most; /* of the pump, in all; 0: unchecked */
@@ -81,15 +82,12 @@ life_identity_files(bool second)
 
 /* NULL: it could not be loaded, which is not for anything in the files. */
 static inline ws_identity *
-life_identity(bool second)
+life_identity(const life_setup *setup, bool second)
 {
     ws_identity_error error = {0};
     ws_identity *identity =
         ws_identity_load(life_identity_files(second), &error);
-    if (identity == NULL && error.err == 0) {
-        fprintf(stderr, "%s %s\n", error.argument, error.text);
-    }
-    CHECK(identity != NULL || error.err != 0);
+    CHECK(identity != NULL || error.err != 0 || setup->vague);
     return identity;
 }
 
@@ -518,7 +516,8 @@ static inline void
 life_reload(life *l)
 {
     ws_identity *identity = NULL;
-    if (ws_port_is_tls(l->tcp) && (identity = life_identity(true)) != NULL) {
+    if (ws_port_is_tls(l->tcp) &&
+        (identity = life_identity(l->setup, true)) != NULL) {
         ws_err err = ws_port_set_identity(l->tcp, identity);
         CHECK(err == WS_OK || err == WS_ERR_NOMEM);
     }
@@ -634,7 +633,7 @@ life_listen(life *l, bool unix_socket, ws_port **port)
 {
     ws_identity *identity = NULL;
     if (l->setup->tls != 0 && !unix_socket &&
-        (identity = life_identity(false)) == NULL) {
+        (identity = life_identity(l->setup, false)) == NULL) {
         return false;
     }
     ws_listener *listener = wire_listener(unix_socket);
