@@ -47,19 +47,29 @@ fail(const source *from, const char *text, ws_identity_error *error)
     return false;
 }
 
-/* The same with what OpenSSL found. */
+/* The same with what OpenSSL found, which is silent only where it has no
+   memory to say it in. */
 static bool
 fail_reason(const source *from, const char *text, ws_identity_error *error)
 {
     unsigned long code = ERR_peek_last_error();
     const char *reason = ERR_reason_error_string(code);
-    (void)fail_errno(from, 0, error);
-    if (ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE) {
-        error->err = ENOMEM;
-    }
+    (void)fail_errno(from, code == 0 ? ENOMEM : 0, error);
     (void)snprintf(error->text, sizeof error->text, "%s: %s", text,
                    reason == NULL ? "unknown reason" : reason);
     return false;
+}
+
+/* What OpenSSL found last may follow from a want of memory long before. */
+static void
+blame_memory(ws_identity_error *error)
+{
+    unsigned long code = 0;
+    while (error->err == 0 && (code = ERR_get_error()) != 0) {
+        if (ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE) {
+            error->err = ENOMEM;
+        }
+    }
 }
 
 /* ---- reading */
@@ -211,6 +221,23 @@ load_key(const source *from, ws_identity_error *error)
 
 /* ---- what is in them */
 
+/* Whether the key is that of another certificate. Without memory OpenSSL also
+   finds that two which are one do not match. */
+static bool
+is_another_key(const ws_identity *id)
+{
+    unsigned char *have = NULL;
+    unsigned char *want = NULL;
+    int size = i2d_PUBKEY(id->key, &have);
+    int want_size = i2d_PUBKEY(X509_get0_pubkey(id->cert), &want);
+    bool another =
+        size > 0 && want_size > 0 &&
+        (size != want_size || memcmp(have, want, (size_t)size) != 0);
+    OPENSSL_free(have);
+    OPENSSL_free(want);
+    return another;
+}
+
 static bool
 take_pair(ws_identity *id, const source *cert, const source *key,
           ws_identity_error *error)
@@ -225,6 +252,9 @@ take_pair(ws_identity *id, const source *cert, const source *key,
         return false;
     }
     if (X509_check_private_key(id->cert, id->key) != 1) {
+        if (!is_another_key(id)) {
+            return fail_errno(key, ENOMEM, error);
+        }
         char text[sizeof error->text];
         (void)snprintf(text, sizeof text,
                        "holds a key that does not belong to the first "
@@ -307,6 +337,7 @@ ws_identity_load(const ws_identity_files *files, ws_identity_error *error)
     if (id == NULL) {
         (void)fail_errno(&cert, ENOMEM, error);
     } else if (!fill(id, &cert, &key, &ca, error)) {
+        blame_memory(error);
         ws_identity_free(id);
         id = NULL;
     }

@@ -70,15 +70,14 @@ deflate_kit_compress(const void *data, size_t size, int level, int bits,
     return out;
 }
 
-/* What a client with that window makes of a payload: exactly `want`. */
-static inline void
-deflate_kit_expect(const uint8_t *payload, size_t payload_size, int bits,
-                   const void *want, size_t size)
+/* What a client with that window makes of a payload, up to `room` bytes, which
+   it must not exceed. Returns how many. */
+static inline size_t
+deflate_kit_inflate(const uint8_t *payload, size_t payload_size, int bits,
+                    uint8_t *out, size_t room)
 {
     static const uint8_t tail[] = {0x00, 0x00, 0xff, 0xff};
-    uint8_t *out = malloc(size + 1);
-    z_stream z = {.next_out = out, .avail_out = (uInt)size + 1};
-    CHECK(out != NULL);
+    z_stream z = {.next_out = out, .avail_out = (uInt)room};
     CHECK_EQ(inflateInit2(&z, -bits), Z_OK);
     z.next_in = (Bytef *)(uintptr_t)payload;
     z.avail_in = (uInt)payload_size;
@@ -88,11 +87,23 @@ deflate_kit_expect(const uint8_t *payload, size_t payload_size, int bits,
     z.avail_in = sizeof tail;
     CHECK_EQ(inflate(&z, Z_SYNC_FLUSH), Z_OK);
     CHECK_EQ(z.avail_in, 0);
-    CHECK_EQ(z.total_out, size);
+    size_t made = z.total_out;
+    (void)inflateEnd(&z);
+    return made;
+}
+
+/* ... which is exactly `want`. */
+static inline void
+deflate_kit_expect(const uint8_t *payload, size_t payload_size, int bits,
+                   const void *want, size_t size)
+{
+    uint8_t *out = malloc(size + 1);
+    CHECK(out != NULL);
+    CHECK_EQ(deflate_kit_inflate(payload, payload_size, bits, out, size + 1),
+             size);
     if (size > 0) {
         CHECK_MEM_EQ(out, want, size);
     }
-    (void)inflateEnd(&z);
     free(out);
 }
 

@@ -17,32 +17,18 @@
 #include <dirent.h>
 
 #include "core/flush.h"
-#include "wire.h"
+#include "guest.h"
 
 typedef struct life_setup {
     bool many_topics;         /* so many that tables grow */
     bool unix_socket;         /* a second listener, and a guest there */
+    int tls;                  /* version, on TCP; 0: none */
+    bool compression;         /* permessage-deflate, for some guests */
+    bool vague;               /* OpenSSL may blame a file for what it lacks */
     bool abrupt;              /* what is open in the end is cut */
     void (*on_begun)(void);   /* once the server runs; NULL */
     unsigned long turns_most; /* of the pump, in all; 0: unchecked */
 } life_setup;
-
-typedef struct guest {
-    const char *name;
-    int fd;       /* -1: not connected, or closed */
-    bool asleep;  /* does not read */
-    bool opened;  /* has its 101 */
-    bool ended;   /* the server's end was seen, */
-    bool cleanly; /* and was a FIN */
-    bool broken;  /* something could not be sent any more */
-    bool said_close;
-    ws_client *client; /* a reference; NULL: never found */
-    size_t frames;     /* whole messages received */
-    size_t heard;      /* messages that the server took from it */
-    size_t unanswered; /* of those, whose echo was refused */
-    uint8_t *in;
-    size_t at, end, cap;
-} guest;
 
 enum {
     LIFE_SLOW_BUFFER = 4096,
@@ -66,6 +52,45 @@ typedef struct life {
 
 enum { TALKER, SLEEPER, LEAVER, BREAKER, READER, NEIGHBOUR, LATE };
 
+/* The files of the server's two identities, the second of which asks clients
+   for certificates; made by the first life, for good. */
+static inline const ws_identity_files *
+life_identity_files(bool second)
+{
+    static char paths[4][96];
+    static const ws_identity_files files[] = {
+        {.cert = paths[0]},
+        {.cert = paths[1], .key = paths[2], .client_ca = paths[3]},
+    };
+    if (paths[0][0] == '\0') {
+        pem_pair one = pem_make("one", NULL, false);
+        pem_pair two = pem_make("two", NULL, false);
+        const char *made[] = {
+            pem_write_pair("one.pem", &one),
+            pem_write_cert("two.pem", "w", two.cert),
+            pem_write_key("two.key", "w", two.key, NULL),
+            pem_write_cert("guests.pem", "w", guest_identity()->cert),
+        };
+        for (size_t i = 0; i < WIRE_COUNT_OF(made); i++) {
+            (void)snprintf(paths[i], sizeof paths[i], "%s", made[i]);
+        }
+        pem_free(&one);
+        pem_free(&two);
+    }
+    return &files[second];
+}
+
+/* NULL: it could not be loaded, which is not for anything in the files. */
+static inline ws_identity *
+life_identity(const life_setup *setup, bool second)
+{
+    ws_identity_error error = {0};
+    ws_identity *identity =
+        ws_identity_load(life_identity_files(second), &error);
+    CHECK(identity != NULL || error.err != 0 || setup->vague);
+    return identity;
+}
+
 static inline int
 life_descriptors(void)
 {
@@ -77,151 +102,6 @@ life_descriptors(void)
     }
     CHECK_EQ(closedir(folder), 0);
     return count;
-}
-
-/* ---- guests */
-
-/* Nothing more will come of it. One that sleeps does not see the end, and may
-   keep the server's Close from going out. */
-static inline bool
-guest_is_gone(const guest *g)
-{
-    return g->ended || g->broken ||
-           (g->client != NULL &&
-            ws_client_get_state(g->client) >=
-                (g->asleep ? WS_CLIENT_CLOSING : WS_CLIENT_CLOSED));
-}
-
-static inline void
-guest_say(guest *g, const void *data, size_t size)
-{
-    const uint8_t *at = data;
-    peer p = {.fd = g->fd};
-    while (size > 0 && !g->broken && !g->ended) {
-        peer_wait(&p, POLLOUT);
-        ssize_t sent = peer_try_send(&p, at, size);
-        g->broken = sent < 0;
-        at += g->broken ? 0 : sent;
-        size -= g->broken ? 0 : (size_t)sent;
-    }
-}
-
-static inline void
-guest_frame(guest *g, unsigned first, const void *data, size_t size)
-{
-    uint8_t *frame = malloc(PEER_HEADER_MAX + size);
-    CHECK(frame != NULL);
-    guest_say(g, frame, peer_make(frame, first, data, size));
-    free(frame);
-}
-
-static inline void
-guest_say_close(guest *g, const char *reason)
-{
-    uint8_t body[125] = {0x03, 0xe8};
-    memcpy(body + 2, reason, strlen(reason));
-    if (!g->said_close) {
-        g->said_close = true;
-        guest_frame(g, PEER_CLOSE, body, 2 + strlen(reason));
-    }
-}
-
-/* What has come in, if it is a whole head. */
-static inline void
-guest_take_head(guest *g)
-{
-    size_t size = g->end - g->at;
-    const uint8_t *end = memmem(g->in + g->at, size, "\r\n\r\n", 4);
-    if (end == NULL) {
-        return;
-    }
-    CHECK(size > 13 && memcmp(g->in + g->at, "HTTP/1.1 ", 9) == 0);
-    g->opened = memcmp(g->in + g->at, "HTTP/1.1 101 ", 13) == 0;
-    if (g->opened) {
-        g->at = (size_t)(end - g->in) + 4;
-    }
-}
-
-/* The size of a whole frame that stands at `data`; 0: it is not there yet. */
-static inline size_t
-guest_frame_size(const uint8_t *data, size_t size, size_t *header)
-{
-    *header = 2;
-    if (size < 2) {
-        return 0;
-    }
-    CHECK(data[1] <= 127);
-    uint64_t payload = data[1];
-    if (payload >= 126) {
-        *header = payload == 126 ? 4 : 10;
-        payload = 0;
-        for (size_t i = 2; i < *header && i < size; i++) {
-            payload = payload << 8 | data[i];
-        }
-    }
-    return size < *header || size - *header < payload
-               ? 0
-               : *header + (size_t)payload;
-}
-
-static inline void
-guest_take_frame(guest *g, const uint8_t *frame, size_t header, size_t size)
-{
-    switch (frame[0]) {
-    case PEER_TEXT:
-    case PEER_BINARY:
-        g->frames++;
-        break;
-    case PEER_PING:
-        guest_frame(g, PEER_PONG, frame + header, size - header);
-        break;
-    case PEER_PONG:
-        break;
-    default:
-        CHECK_EQ(frame[0], PEER_CLOSE);
-        guest_say_close(g, "");
-    }
-}
-
-static inline void
-guest_take_frames(guest *g)
-{
-    size_t header = 0;
-    size_t size = 0;
-    while ((size = guest_frame_size(g->in + g->at, g->end - g->at, &header)) >
-           0) {
-        guest_take_frame(g, g->in + g->at, header, size);
-        g->at += size;
-    }
-}
-
-/* Takes all that has come in. */
-static inline void
-guest_read(guest *g)
-{
-    ssize_t got = 1;
-    while (got > 0) {
-        if (g->cap - g->end < 65536) {
-            g->cap = g->cap * 2 + 65536;
-            g->in = realloc(g->in, g->cap);
-            CHECK(g->in != NULL);
-        }
-        got = recv(g->fd, g->in + g->end, g->cap - g->end, MSG_DONTWAIT);
-        g->end += got > 0 ? (size_t)got : 0;
-    }
-    g->ended = got == 0 || errno != EAGAIN;
-    g->cleanly = got == 0;
-    CHECK(got == 0 || !g->ended || errno == ECONNRESET);
-    if (!g->opened) {
-        guest_take_head(g);
-    }
-    if (g->opened) {
-        guest_take_frames(g);
-    }
-    if (g->ended) {
-        CHECK_EQ(close(g->fd), 0);
-        g->fd = -1;
-    }
 }
 
 /* ---- sending, and its account */
@@ -245,9 +125,8 @@ life_send(life *l, ws_client *client, const void *data, size_t size)
 }
 
 static inline void
-life_fan_out(life *l, ws_target target, size_t size)
+life_fan_out_data(life *l, ws_target target, const uint8_t *data, size_t size)
 {
-    static const uint8_t data[LIFE_MESSAGE];
     ws_report report = {0};
     ws_exclude nobody = {NULL, 0};
     ws_msg *msg = ws_message_new(WS_MESSAGE_BINARY, data, size, NULL);
@@ -264,6 +143,23 @@ life_fan_out(life *l, ws_target target, size_t size)
     l->refused_closed += report.closed;
     l->refused += report.full_count + report.failed;
     ws_report_release(&report);
+}
+
+static inline void
+life_fan_out(life *l, ws_target target, size_t size)
+{
+    static const uint8_t data[LIFE_MESSAGE];
+    life_fan_out_data(l, target, data, size);
+}
+
+/* What compression makes no smaller. */
+static inline void
+life_fan_out_noise(life *l)
+{
+    enum { SIZE = 1000 };
+    uint8_t *noise = deflate_kit_noise(SIZE);
+    life_fan_out_data(l, (ws_target){.kind = WS_TO_ALL}, noise, SIZE);
+    free(noise);
 }
 
 /* ---- events */
@@ -352,21 +248,42 @@ static inline guest *
 life_dial(life *l, int who, const char *name, const ws_port *port, int buffer)
 {
     guest *g = &l->guests[who];
+    peer p = peer_dial_port(port, buffer);
+    if (ws_port_is_tls(port)) {
+        peer_tls_begin(&p, guest_ctx(l->setup->tls));
+    }
     g->name = name;
-    g->fd = peer_dial_port(port, buffer).fd;
+    g->fd = p.fd;
+    g->ssl = p.ssl;
     return g;
+}
+
+/* Of compression, so that one has a smaller window; the sleeper and others,
+   who are to be sent much, offer none. */
+static inline const char *
+life_offer(int who)
+{
+#define LIFE_OFFER "Sec-WebSocket-Extensions: permessage-deflate"
+    return who == TALKER   ? LIFE_OFFER "; client_max_window_bits\r\n"
+           : who == LEAVER ? LIFE_OFFER "; server_max_window_bits=9\r\n"
+           : who == NEIGHBOUR || who == LATE ? LIFE_OFFER "\r\n"
+                                             : "";
+#undef LIFE_OFFER
 }
 
 static inline guest *
 life_visit(life *l, int who, const char *name, const ws_port *port, int buffer)
 {
     char target[32];
+    char headers[256];
     guest *g = life_dial(l, who, name, port, buffer);
     (void)snprintf(target, sizeof target, "/?id=%s&user=u", name);
-    const char *request =
-        peer_request(target, "Origin: https://example.com\r\n"
-                             "X-Forwarded-For: 10.0.0.1\r\n"
-                             "Sec-WebSocket-Protocol: chat\r\n");
+    (void)snprintf(headers, sizeof headers,
+                   "Origin: https://example.com\r\n"
+                   "X-Forwarded-For: 10.0.0.1\r\n"
+                   "Sec-WebSocket-Protocol: chat\r\n%s",
+                   l->setup->compression ? life_offer(who) : "");
+    const char *request = peer_request(target, headers);
     guest_say(g, request, strlen(request));
     LIFE_UNTIL(l, g->opened || guest_is_gone(g));
     if (g->opened) {
@@ -433,6 +350,28 @@ life_talk(life *l)
     guest_say(g, out + size + ping - 2, 2);
     guest_frame(g, PEER_BINARY, "mark", 4);
     LIFE_UNTIL(l, LIFE_ANSWERED(g, 4));
+}
+
+/* Two messages, so that what the first was taken apart with is used again. */
+static inline void
+life_talk_compressed(life *l)
+{
+    enum { SIZE = 70000 };
+    static const uint8_t data[SIZE];
+    guest *g = &l->guests[TALKER];
+    if (!g->compressed || g->client == NULL) {
+        return;
+    }
+    size_t size = 0;
+    uint8_t *payload =
+        deflate_kit_compress(data, SIZE, 6, 15, Z_SYNC_FLUSH, &size);
+    for (int i = 0; i < 2; i++) {
+        size_t want = g->heard + 1;
+        guest_frame(g, WS_FRAME_RSV1 | WS_OPCODE_BINARY, payload, size / 2);
+        guest_frame(g, WS_FRAME_FIN, payload + size / 2, size - size / 2);
+        LIFE_UNTIL(l, LIFE_ANSWERED(g, want));
+    }
+    free(payload);
 }
 
 static inline void
@@ -502,6 +441,7 @@ life_broadcast(life *l)
     ws_client **all = NULL;
     size_t count = 0;
     life_fan_out(l, (ws_target){.kind = WS_TO_ALL}, LIFE_MESSAGE);
+    life_fan_out_noise(l);
     life_fan_out(l, (ws_target){WS_TO_USER, wire_text("u")}, 10);
     if (ws_hub_list(l->w.hub, (ws_target){.kind = WS_TO_ALL}, &all, &count) ==
         WS_OK) {
@@ -571,6 +511,18 @@ life_flood(life *l)
     LIFE_UNTIL(l, LIFE_ANSWERED(g, want));
 }
 
+/* Who comes from here on is shown another certificate, and asked for one. */
+static inline void
+life_reload(life *l)
+{
+    ws_identity *identity = NULL;
+    if (ws_port_is_tls(l->tcp) &&
+        (identity = life_identity(l->setup, true)) != NULL) {
+        ws_err err = ws_port_set_identity(l->tcp, identity);
+        CHECK(err == WS_OK || err == WS_ERR_NOMEM);
+    }
+}
+
 static inline void
 life_wake_up(life *l)
 {
@@ -594,8 +546,9 @@ life_part(life *l)
         LIFE_UNTIL(l, leaver->ended || leaver->broken);
     }
     if (breaker->fd >= 0) {
-        peer p = {.fd = breaker->fd};
+        peer p = guest_peer(breaker);
         breaker->fd = -1;
+        breaker->ssl = NULL;
         peer_reset(&p);
     }
     if (breaker->client != NULL) {
@@ -632,11 +585,13 @@ life_run(life *l)
     life_arrive(l);
     life_read_page(l);
     life_talk(l);
+    life_talk_compressed(l);
     life_topics(l);
     life_stall(l);
     life_broadcast(l);
     life_flush(l);
     life_flood(l);
+    life_reload(l);
     life_wake_up(l);
     life_part(l);
     life_close(l);
@@ -652,7 +607,7 @@ life_refused(ws_err err)
 }
 
 static inline wire_setup
-life_options(void)
+life_options(bool compression)
 {
     static const char *const proxies[] = {"127.0.0.1"};
     static const char *const origins[] = {"https://example.com"};
@@ -669,22 +624,33 @@ life_options(void)
     setup.config.subprotocols = subprotocols;
     setup.config.subprotocol_count = 1;
     setup.config.max_clients_per_ip = 100;
+    setup.config.compression = compression;
     return setup;
 }
 
 static inline bool
 life_listen(life *l, bool unix_socket, ws_port **port)
 {
+    ws_identity *identity = NULL;
+    if (l->setup->tls != 0 && !unix_socket &&
+        (identity = life_identity(l->setup, false)) == NULL) {
+        return false;
+    }
     ws_listener *listener = wire_listener(unix_socket);
-    return listener != NULL &&
-           !life_refused(ws_pump_listen(l->w.pump, listener, "/", port));
+    if (listener == NULL) {
+        ws_identity_free(identity);
+        return false;
+    }
+    return !life_refused(
+        ws_pump_listen_tls(l->w.pump, listener, "/", identity, port));
 }
 
 /* False: something was refused. Whatever there is then must be ended. */
 static inline bool
 life_begin(life *l, const life_setup *setup)
 {
-    wire_setup options = life_options();
+    wire_setup options = life_options(setup->compression);
+    CHECK_EQ(wire_tls(), 0); // whether there is TLS says the setup
     *l = (life){.setup = setup};
     for (size_t i = 0; i < LIFE_GUESTS; i++) {
         l->guests[i].fd = -1;
@@ -721,7 +687,7 @@ life_end_guest(guest *g)
         ws_client_unref(g->client);
     }
     if (g->fd >= 0) {
-        CHECK_EQ(close(g->fd), 0);
+        guest_hang_up(g);
     }
     free(g->in);
 }

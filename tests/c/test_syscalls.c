@@ -1,12 +1,14 @@
 /* The kernel refuses at every moment of a server's life: each system call of
-   ours, and of libwebsockets, fails in turn. Left out is what cannot fail: the
-   clock, and fcntl on a socket that is open. */
+   ours, of libwebsockets, and those of OpenSSL on a socket, fails in turn.
+   Left out is what cannot fail: the clock, and fcntl on a socket that is open;
+   and the randomness of OpenSSL, which has it from elsewhere then. */
 #include <dlfcn.h>
 #include <libwebsockets.h>
 #include <limits.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 
 #include "life.h"
 
@@ -17,6 +19,10 @@ enum call {
     READ,
     WRITE,
     RECV,
+    OPEN,
+    FILE_READ, /* by us, of more than a doorbell's number */
+    TLS_READ,  /* by OpenSSL */
+    TLS_WRITE,
     EPOLL_CREATE1,
     EPOLL_ADD,
     EPOLL_MOD,
@@ -38,7 +44,9 @@ static struct {
     atomic_int call;
     atomic_long nth, times;
     atomic_int err;
-    atomic_size_t cut; /* SENDMSG: instead, takes so many bytes; 0: fails */
+    /* SENDMSG, TLS_WRITE: instead, takes so many bytes; with an `err` only the
+       first, the others fail. 0: all fail. */
+    atomic_size_t cut;
     atomic_long seen, failed;
 } plan;
 
@@ -65,11 +73,12 @@ plan_nothing(void)
     plan_failure(NONE, 0, 0, 0);
 }
 
-/* read and write are made by no guest. */
+/* Some are made by no guest. */
 static bool
 is_servers(enum call call)
 {
-    return !is_test || !atomic_load(&begun) || call == READ || call == WRITE;
+    return !is_test || !atomic_load(&begun) || call == READ || call == WRITE ||
+           call == OPEN || call == FILE_READ;
 }
 
 /* Whether this call fails; then errno is set. */
@@ -136,6 +145,62 @@ __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
                      cut < all_bytes(msg) ? cut : all_bytes(msg));
 }
 
+/* ---- in front of OpenSSL's
+
+   The linker wraps what is linked in. A shared library is sent to the program
+   itself, where that has a function of the name. */
+
+#define IN_FRONT __attribute__((visibility("default")))
+
+static ssize_t (*next_read)(int fd, void *data, size_t size);
+static ssize_t (*next_write)(int fd, const void *data, size_t size);
+
+__attribute__((constructor)) static void
+find_next(void)
+{
+    *(void **)&next_read = dlsym(RTLD_NEXT, "read");
+    *(void **)&next_write = dlsym(RTLD_NEXT, "write");
+}
+
+static ssize_t
+real_read(int fd, void *data, size_t size)
+{
+    return next_read == NULL ? syscall(SYS_read, fd, data, size)
+                             : next_read(fd, data, size);
+}
+
+static ssize_t
+real_write(int fd, const void *data, size_t size)
+{
+    return next_write == NULL ? syscall(SYS_write, fd, data, size)
+                              : next_write(fd, data, size);
+}
+
+/* With an `err` of 0 it is the end. */
+IN_FRONT ssize_t
+read(int fd, void *data, size_t size)
+{
+    if (!fails(TLS_READ)) {
+        return real_read(fd, data, size);
+    }
+    return errno == 0 ? 0 : -1;
+}
+
+IN_FRONT ssize_t
+write(int fd, const void *data, size_t size)
+{
+    if (!fails(TLS_WRITE)) {
+        return real_write(fd, data, size);
+    }
+    size_t cut = atomic_load(&plan.cut);
+    if (cut == 0 || (errno != 0 && atomic_load(&plan.failed) > 1)) {
+        return -1;
+    }
+    return real_write(fd, data, cut < size ? cut : size);
+}
+
+/* ---- in front of all others' */
+
 WRAP(int, accept4, (int fd, struct sockaddr *addr, socklen_t *size, int flags))
 {
     return fails(ACCEPT4) ? -1 : __real_accept4(fd, addr, size, flags);
@@ -143,17 +208,24 @@ WRAP(int, accept4, (int fd, struct sockaddr *addr, socklen_t *size, int flags))
 
 WRAP(ssize_t, read, (int fd, void *data, size_t size))
 {
-    return fails(READ) ? -1 : __real_read(fd, data, size);
+    bool failed = fails(size > sizeof(uint64_t) ? FILE_READ : READ);
+    return failed ? -1 : real_read(fd, data, size);
+}
+
+/* Nobody makes a file here. */
+WRAP(int, open, (const char *path, int flags, ...))
+{
+    return fails(OPEN) ? -1 : __real_open(path, flags);
 }
 
 WRAP(ssize_t, write, (int fd, const void *data, size_t size))
 {
     if (!fails(WRITE)) {
-        return __real_write(fd, data, size);
+        return real_write(fd, data, size);
     }
     if (errno == EAGAIN) { // the only reason for that
         uint64_t full = UINT64_MAX - 1;
-        ssize_t filled = __real_write(fd, &full, sizeof full);
+        ssize_t filled = real_write(fd, &full, sizeof full);
         (void)filled;
         errno = EAGAIN;
     }
@@ -274,21 +346,29 @@ typedef struct failure {
     long most;  /* lives, each with a later call failing */
 } failure;
 
-/* Lives until no call is left that could fail, or `most` have been lived. */
+static const life_setup PLAIN = {
+    .unix_socket = true,
+    .on_begun = note_begun,
+    .turns_most = 5000, // a pump that spins makes more than that
+};
+
+static const life_setup TLS = {
+    .tls = TLS1_3_VERSION,
+    .on_begun = note_begun,
+    .turns_most = 5000,
+};
+
+/* Lives until no call is left that could fail, or `most` have been lived; each
+   time a call fails that comes `step` later. */
 static long
-live_with(const failure *f)
+live_with(const failure *f, const life_setup *setup, long step)
 {
-    const life_setup setup = {
-        .unix_socket = true,
-        .on_begun = note_begun,
-        .turns_most = 5000, // a pump that spins makes more than that
-    };
     long failed = 0;
     long n = 0;
     do {
         atomic_store(&begun, false);
-        plan_failure(f->call, f->err, n, f->times);
-        life_live(&setup);
+        plan_failure(f->call, f->err, n * step, f->times);
+        life_live(setup);
         failed = atomic_load(&plan.failed);
     } while (failed > 0 && ++n < f->most);
     plan_nothing();
@@ -296,18 +376,45 @@ live_with(const failure *f)
 }
 
 static void
+check_lived(const failure *f, long lives)
+{
+    if (lives == 0) {
+        fprintf(stderr, "%s: never called\n", f->what);
+    }
+    CHECK(lives > 0);
+}
+
+static void
 live_with_each(const failure *all, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        long lives = live_with(&all[i]);
-        if (lives == 0) {
-            fprintf(stderr, "%s: never called\n", all[i].what);
-        }
-        CHECK(lives > 0);
+        check_lived(&all[i], live_with(&all[i], &PLAIN, 1));
+    }
+}
+
+/* How many such calls there are in a life. */
+static long
+count_calls(enum call call, const life_setup *setup)
+{
+    atomic_store(&begun, false);
+    plan_failure(call, 0, LONG_MAX, 0);
+    life_live(setup);
+    return atomic_load(&plan.seen);
+}
+
+/* Under TLS a life is longer: the failures are spread over all of it. */
+static void
+live_under_tls_with_each(const failure *all, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        long step = count_calls(all[i].call, &TLS) / all[i].most;
+        check_lived(&all[i], live_with(&all[i], &TLS, step > 1 ? step : 1));
     }
 }
 
 #define LIVE_WITH(failures) live_with_each(failures, WIRE_COUNT_OF(failures))
+#define LIVE_UNDER_TLS_WITH(failures) \
+    live_under_tls_with_each(failures, WIRE_COUNT_OF(failures))
 
 static void
 a_write_that_fails_is_tried_again_or_the_end(void)
@@ -405,6 +512,71 @@ what_a_server_begins_with_may_fail(void)
     LIVE_WITH(failures);
 }
 
+/* ---- the same under TLS */
+
+/* OpenSSL tries again what was interrupted or found no room; all else is the
+   end to it, a kernel without buffers, too. */
+static void
+a_write_under_tls_that_fails_is_tried_again_or_the_end(void)
+{
+    static const failure failures[] = {
+        {"interrupted", TLS_WRITE, EINTR, 1, 20},
+        {"interrupted often", TLS_WRITE, EINTR, 7, 6},
+        {"full", TLS_WRITE, EAGAIN, 1, 20},
+        {"full for a while", TLS_WRITE, EAGAIN, 5, 6},
+        {"no buffers", TLS_WRITE, ENOBUFS, 1, 10},
+        {"no memory", TLS_WRITE, ENOMEM, 2, 6},
+        {"gone", TLS_WRITE, EPIPE, 1, 16},
+        {"reset", TLS_WRITE, ECONNRESET, 1, 10},
+        {"timed out", TLS_WRITE, ETIMEDOUT, 3, 6},
+    };
+    LIVE_UNDER_TLS_WITH(failures);
+}
+
+static void
+a_read_under_tls_that_fails_is_tried_again_or_the_end(void)
+{
+    static const failure failures[] = {
+        {"interrupted", TLS_READ, EINTR, 1, 16},
+        {"interrupted often", TLS_READ, EINTR, 7, 6},
+        {"nothing there", TLS_READ, EAGAIN, 1, 16},
+        {"nothing there for a while", TLS_READ, EAGAIN, 5, 6},
+        {"an end without leave", TLS_READ, 0, 1, 16},
+        {"reset", TLS_READ, ECONNRESET, 1, 16},
+        {"timed out", TLS_READ, ETIMEDOUT, 2, 6},
+    };
+    LIVE_UNDER_TLS_WITH(failures);
+}
+
+static void
+what_else_fails_under_tls_is_tried_again_or_the_end(void)
+{
+    static const failure failures[] = {
+        {"an accept", ACCEPT4, ECONNABORTED, 1, 6},
+        {"no descriptor", ACCEPT4, EMFILE, 1, 3},
+        {"no memory for a watch", EPOLL_ADD, ENOMEM, 1, 8},
+        {"no memory for a change", EPOLL_MOD, ENOMEM, 1, 12},
+        {"no memory for a change for a while", EPOLL_MOD, ENOMEM, 4, 5},
+        {"waiting interrupted", EPOLL_WAIT, EINTR, 1, 8},
+        {"ringing interrupted", WRITE, EINTR, 1, 8},
+        {"an option", SETSOCKOPT, ENOMEM, 1, 10},
+        {"a half close", SHUTDOWN, ENOTCONN, 1, 10},
+    };
+    LIVE_UNDER_TLS_WITH(failures);
+}
+
+static void
+the_files_of_an_identity_may_fail(void)
+{
+    static const failure failures[] = {
+        {"no descriptor", OPEN, EMFILE, 1, 10},
+        {"no file any more", OPEN, ENOENT, 1, 10},
+        {"a disk that fails", FILE_READ, EIO, 1, 15},
+        {"interrupted", FILE_READ, EINTR, 3, 15},
+    };
+    LIVE_UNDER_TLS_WITH(failures);
+}
+
 /* ---- what it costs */
 
 /* A connection, and how the pump is doing while its writes fail. */
@@ -496,12 +668,13 @@ a_change_that_the_kernel_refuses_does_not_spin_either(void)
 
 /* Queues a burst whose first write takes `cut` bytes; false: it takes all. */
 static bool
-burst_with_a_cut(trial *t, size_t cut)
+burst_with_a_cut(trial *t, enum call call, size_t cut)
 {
     static const uint8_t zeros[200];
     static const size_t sizes[] = {0, 1, 125, 126, 200};
     uint64_t cuts = WIRE_COUNTED(&t->w, short_writes);
-    plan_failure(SENDMSG, 0, 0, 1);
+    // Under TLS OpenSSL would go on at once.
+    plan_failure(call, EAGAIN, 0, call == TLS_WRITE ? 2 : 1);
     atomic_store(&plan.cut, cut);
     ws_wake_chain chain = {NULL, NULL};
     for (size_t i = 0; i < WIRE_COUNT_OF(sizes); i++) {
@@ -524,22 +697,20 @@ a_write_may_be_cut_at_every_byte(void)
 {
     trial t = trial_begin();
     size_t cut = 1;
-    while (burst_with_a_cut(&t, cut)) {
+    while (burst_with_a_cut(&t, SENDMSG, cut)) {
         cut++;
     }
     CHECK_EQ(cut, 2 + 3 + 127 + 130 + 204); // what the frames are together
     trial_end(&t);
 }
 
-/* The same with each write taking no more, the handshake's and the Close's
-   included. */
 static void
-each_write_may_take_little(void)
+each_write_takes_little(enum call call)
 {
     static const size_t cuts[] = {1, 2, 3, 7, 64};
     for (size_t i = 0; i < WIRE_COUNT_OF(cuts); i++) {
         atomic_store(&begun, true);
-        plan_failure(SENDMSG, 0, 0, LONG_MAX);
+        plan_failure(call, 0, 0, LONG_MAX);
         atomic_store(&plan.cut, cuts[i]);
         wire w = wire_open_default();
         peer p = peer_open(&w, "/?id=a");
@@ -557,6 +728,44 @@ each_write_may_take_little(void)
     plan_nothing();
 }
 
+/* The same with each write taking no more, the handshake's and the Close's
+   included. */
+static void
+each_write_may_take_little(void)
+{
+    each_write_takes_little(SENDMSG);
+}
+
+/* A record of which the kernel has a part is the next that it is given, after
+   a while in which it took nothing. */
+static void
+a_record_may_be_cut_at_every_byte(void)
+{
+    CHECK_EQ(setenv("WSSEND_WIRE", "tls1.3", 1), 0);
+    trial t = trial_begin();
+    size_t cut = 1;
+    while (burst_with_a_cut(&t, TLS_WRITE, cut)) {
+        cut++;
+    }
+    // What the frames are together, and what makes a record of them.
+    CHECK_EQ(cut, 2 + 3 + 127 + 130 + 204 + 5 + 1 + 16);
+    trial_end(&t);
+    CHECK_EQ(unsetenv("WSSEND_WIRE"), 0);
+}
+
+/* The same with each write taking no more, the TLS handshake's and the
+   close_notify's included. */
+static void
+each_write_under_tls_may_take_little(void)
+{
+    static const char *const versions[] = {"tls1.2", "tls1.3"};
+    for (size_t i = 0; i < WIRE_COUNT_OF(versions); i++) {
+        CHECK_EQ(setenv("WSSEND_WIRE", versions[i], 1), 0);
+        each_write_takes_little(TLS_WRITE);
+        CHECK_EQ(unsetenv("WSSEND_WIRE"), 0);
+    }
+}
+
 static const ws_test tests[] = {
     TEST(a_write_that_fails_is_tried_again_or_the_end),
     TEST(an_accept_that_fails_is_tried_again),
@@ -564,11 +773,17 @@ static const ws_test tests[] = {
     TEST(a_watch_that_fails_is_tried_again_or_the_end),
     TEST(a_read_that_fails_is_tried_again_or_the_end),
     TEST(what_a_server_begins_with_may_fail),
+    TEST(a_write_under_tls_that_fails_is_tried_again_or_the_end),
+    TEST(a_read_under_tls_that_fails_is_tried_again_or_the_end),
+    TEST(what_else_fails_under_tls_is_tried_again_or_the_end),
+    TEST(the_files_of_an_identity_may_fail),
     TEST(without_buffers_the_pump_does_not_spin),
     TEST(without_buffers_all_can_end),
     TEST(a_change_that_the_kernel_refuses_does_not_spin_either),
     TEST(a_write_may_be_cut_at_every_byte),
     TEST(each_write_may_take_little),
+    TEST(a_record_may_be_cut_at_every_byte),
+    TEST(each_write_under_tls_may_take_little),
 };
 
 TEST_MAIN(tests)

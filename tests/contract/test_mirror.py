@@ -19,6 +19,7 @@ C_WITHOUT_TEST: dict[str, str] = {
 C_TEST_WITHOUT_SOURCE: dict[str, str] = {
     "rfc6455": "the rules of proto, seen from a socket",
     "faults": "all of core, proto and net, out of memory",
+    "openssl": "tls and identity, when OpenSSL runs out of memory",
     "syscalls": "all of core and net, when the kernel refuses",
 }
 
