@@ -18,6 +18,7 @@ struct ws_inflater {
     const ws_heap *heap;
     z_stream z;
     size_t tail_used; // bytes
+    int seen;         // z.data_type behind the last thing that was there
     bool fresh;       // no byte has come, since the last final block if any
 };
 
@@ -75,6 +76,9 @@ inflate_all(ws_inflater *inflater)
     do { // also without input: more may wait to come out
         uInt before = z->avail_in;
         rc = inflate(z, Z_SYNC_FLUSH);
+        if (rc != Z_BUF_ERROR) { // then nothing was left, and it forgets
+            inflater->seen = z->data_type;
+        }
         inflater->fresh = inflater->fresh && z->avail_in == before;
         if (rc == Z_STREAM_END) {
             begin_stream(inflater);
@@ -126,9 +130,8 @@ ws_inflate(ws_inflater *inflater, const uint8_t **data, size_t *size,
 static bool
 is_whole(const ws_inflater *inflater)
 {
-    int seen = inflater->z.data_type;
-    return !inflater->fresh && (seen & BETWEEN_BLOCKS) != 0 &&
-           (seen & UNUSED_BITS) == 0;
+    return !inflater->fresh && (inflater->seen & BETWEEN_BLOCKS) != 0 &&
+           (inflater->seen & UNUSED_BITS) == 0;
 }
 
 ws_inflate_result

@@ -177,6 +177,25 @@ each_kind_of_block_is_understood_or_refused(void)
     ws_inflater_free(inflater);
 }
 
+/* The tail is the last that comes out, and may fill the room: to be asked once
+   more changes nothing. */
+static void
+the_end_is_found_however_much_room_there_is(void)
+{
+    uint8_t out[16];
+    outcome o = {.out = out, .room = sizeof out};
+    ws_inflater *inflater = make();
+    for (size_t most = 1; most <= 8; most++) {
+        ws_inflater_reset(inflater);
+        feed(inflater, (const uint8_t *)"\x00\x04\x00\xfb\xff", 5, most, 1,
+             &o);
+        CHECK_EQ(o.result, WS_INFLATE_DONE);
+        CHECK_EQ(o.size, 4);
+        CHECK_MEM_EQ(o.out, "\x00\x00\xff\xff", 4);
+    }
+    ws_inflater_free(inflater);
+}
+
 /* Cut anywhere but where a message could end, it is refused: never taken for
    another, shorter message. */
 static void
@@ -292,6 +311,7 @@ without_memory_it_says_so_and_nothing_is_left(void)
 static const ws_test tests[] = {
     TEST(what_zlib_compresses_comes_out_in_any_pieces),
     TEST(each_kind_of_block_is_understood_or_refused),
+    TEST(the_end_is_found_however_much_room_there_is),
     TEST(a_message_without_its_end_is_refused),
     TEST(random_bytes_neither_crash_nor_hang_nor_leak),
     TEST(memory_does_not_grow_with_what_comes_out),

@@ -1,28 +1,45 @@
 /*
  * A whole connection: a real pump and a real socket, and a client that says
- * anything in any pieces. What reaches the events is compared with the second
- * opinion on frames; what comes back must be HTTP and frames to the last byte.
+ * anything in any pieces, compressed or not. What reaches the events is
+ * compared with the second opinions on frames and on compressed messages; what
+ * comes back must be HTTP and frames to the last byte.
  */
 #include <pthread.h>
 #include <signal.h>
 
 #include "fuzz.h"
 #include "reference_frames.h"
+#include "reference_inflate.h"
 #include "wire.h"
 
 enum {
-    MESSAGE_MAX = 600, // bytes of an inbound message
-    SENDS_MAX = 3,     // messages of ours
-    LIVE_MAX = 1000,   // blocks that one connection and the server may hold
+    MESSAGE_MAX = 4000, // bytes of an inbound message
+    SENDS_MAX = 3,      // messages of ours
+    LARGE = 300,        // bytes of one that is worth compressing
+    LIVE_MAX = 1000,    // blocks that one connection and the server may hold
 };
 
 /* Whether the input begins with the request; the 101 is waited for; the client
-   goes without reading. */
-enum { RAW = 1, PATIENT = 2, LEAVES = 4, SENDS_SHIFT = 3 };
+   goes without reading; compression is agreed on, with the least window; our
+   messages are large. */
+enum {
+    RAW = 1,
+    PATIENT = 2,
+    LEAVES = 4,
+    SENDS_SHIFT = 3, // of two bits
+    COMPRESSED = 32,
+    NARROW = 64,
+    LARGE_SENDS = 128,
+};
 
-static const ws_decode_limits limits = {
+static const ws_decode_limits plain_limits = {
     .max_message_size = MESSAGE_MAX,
     .max_fragments = WS_DECODE_MAX_FRAGMENTS,
+};
+static const ws_decode_limits compressed_limits = {
+    .max_message_size = MESSAGE_MAX,
+    .max_fragments = WS_DECODE_MAX_FRAGMENTS,
+    .max_compressed_size = MESSAGE_MAX + MESSAGE_MAX / 8 + 64,
 };
 
 /* ---- the server, one for all inputs */
@@ -44,6 +61,7 @@ start_server(void)
         setup.unix_socket = true;
         setup.events = true;
         setup.config.max_message_size = MESSAGE_MAX;
+        setup.config.compression = true;
         setup.config.id_query = NULL; // or one could be in use
         server = wire_open(&setup);
         CHECK_EQ(atexit(stop_server), 0);
@@ -96,30 +114,59 @@ was_sent(const frame_log *log, char kind, const uint8_t *data, size_t size)
     return false;
 }
 
-/* Server's frames: whole, not masked, a Close last. Returns its code, or 0. */
-static unsigned
-check_frames(answer in, const frame_log *log)
+/* A message of ours: so many of one letter, compressed where that was agreed
+   on and is worth it. */
+static void
+check_ours(uint8_t first, const uint8_t *data, size_t size, char letter,
+           uint8_t manner)
 {
-    static const uint8_t ours[SENDS_MAX][2] = {"a", "b", "c"};
+    size_t want = (manner & LARGE_SENDS) != 0 ? LARGE : 1;
+    bool packed = want == LARGE && (manner & COMPRESSED) != 0;
+    reference_inflated got = {.size = 0};
+
+    CHECK_EQ(first, PEER_TEXT | (packed ? WS_FRAME_RSV1 : 0U));
+    if (packed) {
+        got = reference_inflate(data, size, true, LARGE);
+        CHECK(!got.bad && !got.over);
+        data = got.data;
+        size = got.size;
+    }
+    CHECK_EQ(size, want);
+    for (size_t i = 0; i < size; i++) {
+        CHECK_EQ(data[i], letter);
+    }
+    reference_inflated_free(&got);
+}
+
+/* Server's frames: whole, not masked, a Close last. Returns its code, or 0.
+   `log` NULL: what the client sent is not known. */
+static unsigned
+check_frames(answer in, const frame_log *log, uint8_t manner)
+{
     unsigned code = 0;
     size_t sent = 0;
 
     while (in.left > 0) {
         CHECK(code == 0 && in.left >= 2);
         size_t size = in.at[1];
-        const uint8_t *data = in.at + 2;
-        CHECK(size <= WS_FRAME_CONTROL_PAYLOAD_MAX && in.left >= 2 + size);
-        if (in.at[0] == PEER_CLOSE) {
+        size_t head = size < 126 ? 2 : 4;
+        CHECK(size <= 126 && in.left >= head);
+        size = head == 2 ? size : in.at[2] * 256U + in.at[3];
+        const uint8_t *data = in.at + head;
+        CHECK(in.left >= head + size);
+        if ((in.at[0] & 0x0F) == WS_OPCODE_TEXT) {
+            CHECK(sent < SENDS_MAX);
+            check_ours(in.at[0], data, size, (char)('a' + sent++), manner);
+        } else if (in.at[0] == PEER_CLOSE) {
             code = size == 0 ? 1005 : data[0] * 256U + data[1];
-        } else if (in.at[0] == PEER_TEXT) {
-            CHECK(sent < SENDS_MAX && size == 1 && data[0] == *ours[sent]);
-            sent++;
+            CHECK_EQ(head, 2);
         } else {
             CHECK_EQ(in.at[0], PEER_PONG);
+            CHECK_EQ(head, 2);
             CHECK(log == NULL || was_sent(log, 'P', data, size));
         }
-        in.at += 2 + size;
-        in.left -= 2 + size;
+        in.at += head + size;
+        in.left -= head + size;
     }
     return code;
 }
@@ -157,6 +204,30 @@ check_message(ws_event *event, const frame_log *log, size_t *at)
     CHECK_MEM_EQ(ws_inbound_data(event->message), want + 2, event->size);
 }
 
+/* What the client's compressed messages say. Where one is too large, and of
+   bad text before that, it depends on the pieces what is seen first. */
+static uint16_t
+unpack(frame_log *log, unsigned opcode, const frame_bytes *packed,
+       bool complete, frame_bytes *out)
+{
+    reference_inflated got =
+        reference_inflate(packed->data, packed->size, complete, MESSAGE_MAX);
+    bool over = got.over;
+    bool bad = got.bad;
+    reference_utf8 look = {.valid = true};
+
+    if (opcode == WS_OPCODE_TEXT) {
+        look = reference_utf8_look(got.data, over ? MESSAGE_MAX : got.size);
+    }
+    frame_bytes_put(out, got.data, got.size);
+    reference_inflated_free(&got);
+    log->or_too_big = over && look.bad;
+    if (over && !look.bad) {
+        return 1009;
+    }
+    return look.bad || bad || (complete && !look.valid) ? 1007 : 0;
+}
+
 /* The code that the client's frames ask for; 0: they asked for no end. */
 static unsigned
 code_of(const frame_log *log)
@@ -176,6 +247,16 @@ code_of(const frame_log *log)
     return code;
 }
 
+static void
+check_code(unsigned code, const frame_log *log, unsigned otherwise)
+{
+    unsigned want = code_of(log);
+
+    if (!log->or_too_big || code != 1009) {
+        CHECK_EQ(code, want == 0 ? otherwise : want);
+    }
+}
+
 /* All that is queued. `log` NULL: what it should be is not known. */
 static void
 check_events(const frame_log *log, bool whole)
@@ -188,8 +269,7 @@ check_events(const frame_log *log, bool whole)
             check_message(&event, log, &at);
         } else if (event.kind == WS_EVENT_DISCONNECTED && log != NULL &&
                    whole) {
-            unsigned code = code_of(log);
-            CHECK_EQ(event.client->close_code, code == 0 ? 1006 : code);
+            check_code(event.client->close_code, log, 1006);
         }
         ws_event_release(&event);
     }
@@ -223,14 +303,17 @@ say(const peer *p, fuzz_input in, fuzz_cuts cuts)
 
 /* To the client that has just connected, if it is still there. */
 static void
-send_some(unsigned count)
+send_some(uint8_t manner)
 {
+    unsigned count = (unsigned)(manner >> SENDS_SHIFT) % (SENDS_MAX + 1);
+    char text[LARGE + 1];
     ws_event event;
 
     if (ws_hub_take_event(server.hub, &event)) {
         CHECK_EQ(event.kind, WS_EVENT_CONNECTED);
         for (unsigned i = 0; i < count; i++) {
-            char text[] = {(char)('a' + i), '\0'};
+            memset(text, (char)('a' + i), LARGE);
+            text[(manner & LARGE_SENDS) != 0 ? LARGE : 1] = '\0';
             ws_err err = wire_send_text(event.client, text);
             CHECK(err == WS_OK || err == WS_ERR_CLOSED);
         }
@@ -246,10 +329,47 @@ check_raw(answer in)
     size_t body = 0;
 
     if (in.left > 0 && take_head(&in, &body) == 101) {
-        (void)check_frames(in, NULL);
+        (void)check_frames(in, NULL, 0);
     } else {
         CHECK(in.left == 0 || in.left == body);
     }
+}
+
+static const char *
+headers_of(uint8_t manner)
+{
+    if ((manner & COMPRESSED) == 0) {
+        return "";
+    }
+    return (manner & NARROW) != 0
+               ? "Sec-WebSocket-Extensions: permessage-deflate; "
+                 "server_max_window_bits=9\r\n"
+               : "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+}
+
+/* The opening, and with a patient client all of it before anything else. */
+static void
+open_client(peer *p, uint8_t manner)
+{
+    peer_say(p, peer_request("/", headers_of(manner)));
+    if ((manner & PATIENT) != 0) {
+        const char *head = peer_expect_switch(p);
+        CHECK_EQ(strstr(head, "permessage-deflate; ") != NULL,
+                 (manner & COMPRESSED) != 0);
+        send_some(manner);
+    }
+}
+
+/* What came back to a client whose frames are known. */
+static void
+check_answer(answer got, const frame_log *log, uint8_t manner)
+{
+    size_t body = 0;
+
+    if ((manner & PATIENT) == 0) {
+        CHECK_EQ(take_head(&got, &body), 101);
+    }
+    check_code(check_frames(got, log, manner), log, 0);
 }
 
 static void
@@ -257,18 +377,17 @@ converse(peer *p, fuzz_input in, fuzz_cuts cuts, uint8_t manner)
 {
     answer got = {NULL, 0};
     bool raw = (manner & RAW) != 0;
+    bool whole = !raw && (manner & LEAVES) == 0;
     frame_log log = {.used = 0};
 
     if (!raw) {
-        log = reference_frames(in.data, in.size, &limits);
-        peer_say(p, peer_request("/", ""));
-    }
-    if (!raw && (manner & PATIENT) != 0) {
-        (void)peer_expect_switch(p);
-        send_some((unsigned)(manner >> SENDS_SHIFT) % (SENDS_MAX + 1));
+        log = reference_frames(in.data, in.size,
+                               (manner & COMPRESSED) != 0 ? &compressed_limits
+                                                          : &plain_limits,
+                               unpack);
+        open_client(p, manner);
     }
     say(p, in, cuts);
-    bool whole = !raw && (manner & LEAVES) == 0;
     if ((manner & LEAVES) == 0) {
         peer_shut(p);
         while (peer_receive(p) > 0) {
@@ -278,11 +397,7 @@ converse(peer *p, fuzz_input in, fuzz_cuts cuts, uint8_t manner)
     if (raw) {
         check_raw(got);
     } else if (whole) {
-        size_t body = 0;
-        if ((manner & PATIENT) == 0) {
-            CHECK_EQ(take_head(&got, &body), 101);
-        }
-        CHECK_EQ(check_frames(got, &log), code_of(&log));
+        check_answer(got, &log, manner);
     }
     peer_close(p);
     WITHIN(ws_hub_present(server.hub) == 0, 10);

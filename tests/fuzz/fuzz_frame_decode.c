@@ -56,7 +56,7 @@ take_data(session *s, const ws_decode_event *event)
           event->opcode == WS_OPCODE_BINARY);
     CHECK(event->size > 0 || event->last);
     CHECK_EQ(event->first, !s->in_message);
-    CHECK(!event->compressed || s->limits->allow_rsv1);
+    CHECK(!event->compressed || s->limits->max_compressed_size > 0);
     CHECK(s->frame_left == 0 ||
           s->frame_left == event->size + event->frame_left);
     CHECK(!event->last || event->frame_left == 0);
@@ -67,7 +67,9 @@ take_data(session *s, const ws_decode_event *event)
     frame_log_data(&s->log, event->data, event->size);
     s->message_size += event->size;
     s->frame_left = event->frame_left;
-    CHECK(s->message_size + s->frame_left <= s->limits->max_message_size);
+    CHECK(s->message_size + s->frame_left <=
+          (event->compressed ? s->limits->max_compressed_size
+                             : s->limits->max_message_size));
     s->in_message = !event->last;
     if (event->last) {
         frame_log_end(&s->log, 'M');
@@ -259,15 +261,18 @@ take_limits(fuzz_input *in)
     ws_decode_limits limits = {
         .max_message_size = UINT64_MAX,
         .max_fragments = WS_DECODE_MAX_FRAGMENTS,
-        .allow_rsv1 = (kind & 1) != 0,
+        .max_compressed_size = (kind & 1) != 0 ? UINT64_MAX : 0,
     };
+    size_t width = (size_t)1 << (kind >> 3 & 3);
 
     if ((kind & 2) != 0) {
         limits.max_fragments = 1U + fuzz_take_byte(in);
     }
     if ((kind & 4) != 0) {
-        limits.max_message_size =
-            fuzz_take_number(in, (size_t)1 << (kind >> 3 & 3));
+        limits.max_message_size = fuzz_take_number(in, width);
+    }
+    if ((kind & 32) != 0) {
+        limits.max_compressed_size = fuzz_take_number(in, width);
     }
     return limits;
 }
@@ -278,7 +283,7 @@ run(fuzz_input in)
     ws_decode_limits limits = take_limits(&in);
     fuzz_cuts cuts = fuzz_take_cuts(&in);
     uint32_t whims = (uint32_t)fuzz_take_number(&in, 4);
-    frame_log want = reference_frames(in.data, in.size, &limits);
+    frame_log want = reference_frames(in.data, in.size, &limits, NULL);
 
     check_run(in, &limits, (fuzz_cuts){.count = 0}, 0, &want);
     check_run(in, &limits, cuts, whims, &want);

@@ -11,6 +11,9 @@
  *     'X' code              a broken rule
  *     'M' / 'U' kind bytes  a message; one that stayed unfinished
  *
+ * A compressed message stays as it came, or is what a reference_unpack makes
+ * of it.
+ *
  * Threads: any; one log one thread at a time.
  * Owns:    a log owns its bytes until frame_log_free.
  */
@@ -39,6 +42,7 @@ typedef struct frame_log {
     size_t used;         /* input bytes that the log accounts for */
     bool ended;          /* by a close or a broken rule */
     bool bad_text;       /* which was the broken rule */
+    bool or_too_big;     /* and 1009 is right, too: it depends on the pieces */
 } frame_log;
 
 static inline void
@@ -119,6 +123,13 @@ frame_log_bad_text(frame_log *log)
 
 /* ---- the reference */
 
+/* What a compressed message says, as far as it is here, and whether it is
+   `complete`: puts its bytes into `out` and returns the code of the rule that
+   it breaks, or 0. */
+typedef uint16_t reference_unpack(frame_log *log, unsigned opcode,
+                                  const frame_bytes *packed, bool complete,
+                                  frame_bytes *out);
+
 typedef struct reference_frame {
     bool fin, rsv1, rsv23, masked;
     unsigned opcode;
@@ -135,9 +146,8 @@ typedef struct reference_message {
     bool compressed;
     uint64_t declared;
     uint32_t frames;
-    bool told; /* that it began */
-    uint8_t *text;
-    size_t text_size;
+    bool told;       /* that it began */
+    frame_bytes all; /* of a text, or of what is to be unpacked */
 } reference_message;
 
 static inline bool
@@ -166,19 +176,21 @@ reference_frame_judge(const reference_frame *f, bool size_known,
                  f->opcode == 10;
 
     if (f->rsv23 || !f->masked || !known ||
-        (f->rsv1 && !(first && limits->allow_rsv1)) ||
+        (f->rsv1 && !(first && limits->max_compressed_size > 0)) ||
         (control && (!f->fin || f->form != 0)) ||
         (f->opcode == 0 && m->opcode == 0) || (first && m->opcode != 0)) {
         return 1002;
     }
+    bool packed = first ? f->rsv1 : m->compressed;
+    uint64_t most =
+        packed ? limits->max_compressed_size : limits->max_message_size;
     if (!size_known || control) {
         return 0;
     }
     if (!shortest || f->size > INT64_MAX) {
         return 1002;
     }
-    if (f->size > limits->max_message_size ||
-        m->declared > limits->max_message_size - f->size) {
+    if (f->size > most || m->declared > most - f->size) {
         return 1009;
     }
     return m->frames + 1 > limits->max_fragments ? 1008 : 0;
@@ -220,19 +232,42 @@ reference_control(frame_log *log, const reference_frame *f)
 
 /* False: the text has become bad. */
 static inline bool
-reference_text(reference_message *m, const uint8_t *data, size_t size,
-               bool complete)
+reference_text(const frame_bytes *text, bool complete)
 {
-    m->text = realloc(m->text, m->text_size + size + 1);
-    CHECK(m->text != NULL);
-    memcpy(m->text + m->text_size, data, size);
-    m->text_size += size;
-    reference_utf8 look = reference_utf8_look(m->text, m->text_size);
+    reference_utf8 look = reference_utf8_look(text->data, text->size);
     return complete ? look.valid : !look.bad;
 }
 
+/* The message's bytes so far; false: they broke a rule. */
+static inline bool
+reference_more(frame_log *log, reference_message *m, bool complete,
+               reference_unpack *unpack)
+{
+    if (!m->compressed) {
+        bool good = m->opcode != 1 || reference_text(&m->all, complete);
+        if (!good) {
+            frame_log_bad_text(log);
+        }
+        return good;
+    }
+    if (unpack == NULL) {
+        return true;
+    }
+    frame_bytes out = {.size = 0};
+    uint16_t broken = unpack(log, m->opcode, &m->all, complete, &out);
+    log->message.size = 2; // behind its kind
+    frame_log_data(log, out.data, out.size);
+    free(out.data);
+    if (broken != 0) {
+        log->message.size = 0;
+        frame_log_last(log, 'X', broken, NULL, 0);
+    }
+    return broken == 0;
+}
+
 static inline void
-reference_data(frame_log *log, reference_message *m, const reference_frame *f)
+reference_data(frame_log *log, reference_message *m, const reference_frame *f,
+               reference_unpack *unpack)
 {
     bool whole = f->here == f->size;
     bool complete = whole && f->fin;
@@ -252,15 +287,13 @@ reference_data(frame_log *log, reference_message *m, const reference_frame *f)
         m->told = true;
     }
     frame_log_data(log, payload, f->here);
-    if (m->opcode == 1 && !m->compressed &&
-        !reference_text(m, payload, f->here, complete)) {
-        frame_log_bad_text(log);
-    } else if (complete) {
+    frame_bytes_put(&m->all, payload, f->here);
+    free(payload);
+    if (reference_more(log, m, complete, unpack) && complete) {
         frame_log_end(log, 'M');
     }
-    free(payload);
     if (complete) {
-        free(m->text);
+        free(m->all.data);
         *m = (reference_message){.opcode = 0};
     }
 }
@@ -297,10 +330,11 @@ reference_frame_read(reference_frame *f, const uint8_t *data, size_t size)
     return true;
 }
 
-/* To be freed with frame_log_free. */
+/* `unpack` NULL: compressed messages stay so. To be freed with
+   frame_log_free. */
 static inline frame_log
 reference_frames(const uint8_t *data, size_t size,
-                 const ws_decode_limits *limits)
+                 const ws_decode_limits *limits, reference_unpack *unpack)
 {
     frame_log log = {.used = 0};
     reference_message m = {.opcode = 0};
@@ -317,7 +351,7 @@ reference_frames(const uint8_t *data, size_t size,
             frame_log_last(&log, 'X', broken, NULL, 0);
         } else if (f.key != NULL && f.opcode < 8) {
             log.used += f.header_size + f.here;
-            reference_data(&log, &m, &f);
+            reference_data(&log, &m, &f, unpack);
         } else if (f.key != NULL && f.here == f.size) {
             log.used += f.header_size + f.here;
             reference_control(&log, &f);
@@ -330,7 +364,7 @@ reference_frames(const uint8_t *data, size_t size,
         log.used = size;
     }
     frame_log_end(&log, 'U');
-    free(m.text);
+    free(m.all.data);
     return log;
 }
 

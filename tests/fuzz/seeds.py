@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -150,6 +151,7 @@ def frame_decode() -> Iterator[bytes]:
         yield chosen(data, 1, 0)  # compression
         yield chosen(data, 2, 1, 3, 1, 2, 3, 0xA5, 0x5A, 0xF0, 0x33)  # fragments
         yield chosen(data, 4, 5, 2, 1, 4, 0xFF, 0xFF, 0xFF, 0xFF)  # bytes
+        yield chosen(data, 0x25, 2, 5, 0)  # bytes, compressed and not
 
 
 def conn() -> Iterator[bytes]:
@@ -163,6 +165,20 @@ def conn() -> Iterator[bytes]:
         yield chosen(data + frame(0x81, b"hello"), raw, 3, 50, 50, 50)
     for data in (b"", frame(0x89, b"p") * 5):
         yield chosen(request("GET / HTTP/1.1", UPGRADE) + data, raw, 0)
+    compressed, narrow, large = 32, 64, 128
+    for data in packed_frames():
+        yield chosen(data, compressed, 0)
+        yield chosen(data, compressed | patient | large | sends, 0)
+        yield from cut(data, compressed | narrow | patient | large | sends)
+        yield chosen(data, compressed | leaves | patient, 3, 5, 5, 5)
+        yield chosen(data, patient | large | sends, 0)
+        yield chosen(request("GET / HTTP/1.1", BROWSER) + data, raw, 0)
+    for text in OFFERS:
+        offer = f"Sec-WebSocket-Extensions: {text}".split("\n")[0]
+        for data in (b"", frame(0xC1, HELLO)):
+            yield chosen(
+                request("GET / HTTP/1.1", [*UPGRADE, offer]) + data, raw, 0
+            )
 
 
 def utf8() -> Iterator[bytes]:
@@ -244,9 +260,144 @@ def network() -> Iterator[bytes]:
         yield f"1.2.3.4 {net}".encode()
 
 
+OFFERS = [
+    "permessage-deflate",
+    "permessage-deflate; client_max_window_bits",
+    "permessage-deflate; server_no_context_takeover; client_no_context_takeover;"
+    " server_max_window_bits=10; client_max_window_bits=12",
+    "permessage-deflate; server_max_window_bits=10, permessage-deflate",
+    *(f"permessage-deflate; server_max_window_bits={n}" for n in range(7, 17)),
+    *(f"permessage-deflate;client_max_window_bits={n}" for n in (7, 8, 15, 16, "09")),
+    'permessage-deflate; server_max_window_bits="10"',
+    'permessage-deflate; server_max_window_bits="\\1\\0"',
+    'a; b="c,d", permessage-deflate',
+    'permessage-deflate; x="10',
+    'permessage-deflate; x="10\\',
+    'permessage-deflate; x=""',
+    "permessage-deflate; server_max_window_bits",
+    "permessage-deflate; server_no_context_takeover=1",
+    "permessage-deflate; client_no_context_takeover=1",
+    "permessage-deflate; x, permessage-deflate; server_max_window_bits=9",
+    "foo, bar; baz=2\npermessage-deflate",
+    "permessage-deflate\n@",
+    ",, \tpermessage-deflate ,, ,",
+    "permessage-deflate;",
+    "permessage-deflate=1",
+    "",
+]
+
+
+def deflate_offer() -> Iterator[bytes]:
+    for text in OFFERS:
+        yield chosen(text.encode(), 0, 0)
+        yield chosen(f"{text}\n{text}".encode(), 0, 7)
+        yield chosen("; ".join([text, *text.split("; ")[1:]]).encode(), 0, 0)
+
+
+def packed(
+    data: bytes, level: int = 6, bits: int = 15, flush: int = zlib.Z_SYNC_FLUSH
+) -> bytes:
+    """As the payload of a compressed message."""
+    maker = zlib.compressobj(level, zlib.DEFLATED, -bits)
+    made = maker.compress(data) + maker.flush(flush)
+    return made + b"\0" if flush == zlib.Z_FINISH else made[:-4]
+
+
+HELLO = b"\xf2\x48\xcd\xc9\xc9\x07\x00"
+FINAL = b"\xf3\x48\xcd\xc9\xc9\x07\x00"
+JSON = b"".join(b'{"id": %d, "price": %d.5, "a": []}, ' % (i, i * i) for i in range(60))
+PACKED = [
+    HELLO,  # the examples of RFC 7692 7.2.3
+    b"\xf2\x48\xcd\xc9\xc9\x07\x00" + b"\xf2\x00\x11\x00\x00",
+    b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00",
+    FINAL + b"\0",
+    b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00",
+    b"\0",
+    b"",  # and their like
+    FINAL,
+    FINAL + HELLO,
+    FINAL + FINAL + b"\0",
+    FINAL + b"\x07",
+    FINAL + b"\x02\x22\x00",
+    b"\x03\x00" * 20,
+    b"\x02\x00",
+    b"\x00\x00\x00\xff\xff" * 10 + b"\x00",
+    b"\x00\x05\x00\xfa\xffH",
+    b"\x00\x04\x00\xfb\xff",  # the tail would be its bytes
+    b"\x01\x04\x00\xfb\xff",
+    b"\x01\x02\x00\xfd\xff",
+    b"\x07",
+    b"\x78\x9c" + HELLO,
+    b"\x04" * 40,
+    packed(bytes(70000), 9),
+    packed("Grüße, 世界 😀".encode() * 5),
+    *(packed(JSON, level) for level in (0, 1, 3, 9)),
+    packed(JSON, 9, 9),
+    packed(JSON, 6, 15, zlib.Z_FULL_FLUSH),
+    packed(JSON, 6, 15, zlib.Z_FINISH),
+    packed(JSON[:400])[:-1],
+    packed(JSON[:400])[:100],
+]
+
+
+def inflate() -> Iterator[bytes]:
+    for data in PACKED:
+        for cuts in CUTS:
+            for rooms in CUTS:
+                yield chosen(data, *cuts, *rooms, 0, 0)
+        for fails in range(1, 5):
+            yield chosen(data, 0, 0, 7, fails)
+        yield chosen(data, 2, 1, 40, 3, 1, 9, 1, len(data) // 2 & 255, 0)
+
+
+def deflate() -> Iterator[bytes]:
+    for data in (b"", b"a", b"Hello", JSON, bytes(500), bytes(range(256)) * 2):
+        for bits in range(7):
+            how = (0, 0, bits, 0, 3 + bits, 0)
+            yield chosen(data, 0, 0, *how, 0)
+            yield chosen(data, 40, 0, *how, 2, 9, 9)
+            yield chosen(data, 30, 0, 200, *how[1:], 2, 9, 9)
+            yield chosen(data, 200, 1 << bits, *how, 0)
+
+
+def packed_frames() -> Iterator[bytes]:
+    for data in PACKED:
+        if len(data) < 1000:
+            yield frame(0xC1, data) + frame(0x89, b"p")
+            yield frame(0xC2, data) + frame(0x81, b"plain") + frame(0xC2, data)
+            yield (
+                frame(0x41, data[:3])
+                + frame(0x89, b"p")
+                + frame(0x00, b"")
+                + frame(0x80, data[3:])
+                + frame(0x88, b"\x03\xe8")
+            )
+    for text in TEXTS:
+        yield frame(0xC1, packed(text)) + frame(0x8A, b"")
+        yield frame(0xC1, packed(text, 0))
+    for size in (3999, 4000, 4001, 20000):  # around the limit
+        yield frame(0xC2, packed(bytes(size))) + frame(0x89, b"p")
+        yield frame(0xC1, packed(b"a" * (size - 1) + b"\xff"))
+        yield frame(0x41, packed(b"\xff" + b"a" * size)[:4]) + frame(
+            0x80, packed(b"\xff" + b"a" * size)[4:]
+        )
+    yield frame(0xC2, packed(bytes(4000))) * 70  # more than a turn's
+
+
 TARGETS: dict[str, Callable[[], Iterator[bytes]]] = {
     made.__name__: made
-    for made in (conn, frame_decode, http_request, network, origin, query, utf8)
+    for made in (
+        conn,
+        deflate,
+        deflate_offer,
+        frame_decode,
+        http_request,
+        inflate,
+        network,
+        origin,
+        query,
+        utf8,
+    )
 }
 
 
