@@ -380,6 +380,9 @@ ws_identity_harden(SSL_CTX *ctx)
     (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS |
                                     SSL_MODE_NO_AUTO_CHAIN |
                                     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    // One record a call: with this, one call would go on for as long as the
+    // peer sends records without data, new keys for one.
+    (void)SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
     // Those of TLS 1.3 are all good.
     (void)SSL_CTX_set_cipher_list(
         ctx, "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"

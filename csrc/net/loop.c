@@ -534,6 +534,10 @@ shake_one(ws_loop *loop, int fd)
     loop->shaken_ns += ws_now_ns() - begun;
     if (e->tag == tag) {
         e->shaking = ws_tls_is_shaking(wsi);
+        if (!e->shaking) {
+            // It would now have a day for what lws thinks is to follow.
+            lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
+        }
         arm(loop, fd);
     }
 }

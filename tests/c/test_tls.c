@@ -696,6 +696,117 @@ no_memory_for_the_refused_record_ends_the_client_alone(void)
     (void)wire_close(&w);
 }
 
+/* ---- what a client may do with the keys */
+
+/* What the client writes from here on goes into memory. */
+static void
+hold_back(const peer *p)
+{
+    BIO *held = BIO_new(BIO_s_mem());
+    CHECK(held != NULL);
+    SSL_set0_wbio(p->ssl, held);
+}
+
+/* What was held back, as it would have gone over the wire; to be freed. */
+static uint8_t *
+let_go(const peer *p, size_t *size)
+{
+    char *held = NULL;
+    *size = (size_t)BIO_get_mem_data(SSL_get_wbio(p->ssl), &held);
+    uint8_t *copy = malloc(*size);
+    CHECK(copy != NULL);
+    memcpy(copy, held, *size);
+    SSL_set0_wbio(p->ssl, BIO_new_socket(p->fd, BIO_NOCLOSE));
+    return copy;
+}
+
+static void
+update_keys(const peer *p, int type)
+{
+    CHECK_EQ(SSL_key_update(p->ssl, type), 1);
+    CHECK_EQ(SSL_do_handshake(p->ssl), 1);
+}
+
+typedef struct flood {
+    peer bare; // without TLS: the bytes are ready
+    uint8_t *data;
+    size_t size;
+} flood;
+
+static void *
+pour(void *arg)
+{
+    const flood *f = arg;
+    peer_send(&f->bare, f->data, f->size);
+    return NULL;
+}
+
+/* New keys without end, each of which must be derived: others have their
+   turns in between. */
+static void
+a_flood_of_new_keys_holds_nobody_up(void)
+{
+    enum { KEYS = 50000, TURNS = 100 };
+    wire w = open_default();
+    peer p = peer_open(&w, "/?id=flood");
+    peer other = peer_open(&w, "/?id=other");
+    hold_back(&p);
+    for (int i = 0; i < KEYS; i++) {
+        update_keys(&p, SSL_KEY_UPDATE_NOT_REQUESTED);
+    }
+    peer_frame_out(&p, PEER_PING, "over", 4);
+    flood f = {.bare = {.fd = p.fd}};
+    f.data = let_go(&p, &f.size);
+
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, pour, &f), 0);
+    int served = 0;
+    while (!peer_hears(&p, 0)) { // the pong behind the flood
+        peer_frame_out(&other, PEER_PING, "you?", 4);
+        peer_expect(&other, PEER_PONG, "you?", 4);
+        served++;
+    }
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK(served > TURNS);
+    peer_expect(&p, PEER_PONG, "over", 4);
+    free(f.data);
+    peer_leave(&p);
+    peer_leave(&other);
+    (void)wire_close(&w);
+}
+
+/* ---- time */
+
+static atomic_ullong ahead_s; // of the clock
+
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+
+int
+__wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int done = __real_clock_gettime(clock, now);
+    now->tv_sec += (time_t)atomic_load(&ahead_s);
+    return done;
+}
+
+/* lws has deadlines of its own for TLS. */
+static void
+a_session_may_last_for_days(void)
+{
+    wire w = open_default();
+    peer p = peer_open(&w, "/");
+    for (int day = 0; day < 3; day++) {
+        for (int i = 0; i < 3; i++) { // so many turns at least
+            peer_frame_out(&p, PEER_PING, "you?", 4);
+            peer_expect(&p, PEER_PONG, "you?", 4);
+        }
+        (void)atomic_fetch_add(&ahead_s, 25 * 60 * 60);
+    }
+    peer_leave(&p);
+    (void)wire_close(&w);
+}
+
 /* ---- the life of a port */
 
 static void
@@ -802,6 +913,8 @@ static const ws_test tests[] = {
     TEST(a_client_may_ask_for_new_keys_at_any_time),
     TEST(a_client_that_reads_nothing_is_cut_in_time),
     TEST(no_memory_for_the_refused_record_ends_the_client_alone),
+    TEST(a_flood_of_new_keys_holds_nobody_up),
+    TEST(a_session_may_last_for_days),
     TEST(a_closed_port_lives_on_in_its_connections_and_no_longer),
     TEST(without_memory_there_is_no_port_and_no_leak),
     TEST(one_too_many_of_an_address_is_closed_without_a_handshake),
