@@ -18,6 +18,7 @@ struct ws_inflater {
     const ws_heap *heap;
     z_stream z;
     size_t tail_used; // bytes
+    int seen;         // z.data_type behind the last thing that was there
     bool fresh;       // no byte has come, since the last final block if any
 };
 
@@ -73,6 +74,9 @@ run(ws_inflater *inflater)
     for (;;) {
         uInt before = z->avail_in;
         int rc = inflate(z, Z_SYNC_FLUSH);
+        if (rc != Z_BUF_ERROR) { // then nothing was left, and it forgets
+            inflater->seen = z->data_type;
+        }
         if (rc == Z_STREAM_END) {
             begin_stream(inflater);
             if (z->avail_in > 0) {
@@ -81,7 +85,7 @@ run(ws_inflater *inflater)
             return WS_INFLATE_DONE;
         }
         inflater->fresh = inflater->fresh && z->avail_in == before;
-        if (rc != Z_OK && rc != Z_BUF_ERROR) { // that: nothing was left to do
+        if (rc != Z_OK && rc != Z_BUF_ERROR) {
             return rc == Z_MEM_ERROR ? WS_INFLATE_NOMEM : WS_INFLATE_BAD;
         }
         return z->avail_out == 0 ? WS_INFLATE_FULL : WS_INFLATE_DONE;
@@ -115,9 +119,8 @@ ws_inflate(ws_inflater *inflater, const uint8_t **data, size_t *size,
 static bool
 is_whole(const ws_inflater *inflater)
 {
-    int seen = inflater->z.data_type;
-    return !inflater->fresh && (seen & BETWEEN_BLOCKS) != 0 &&
-           (seen & UNUSED_BITS) == 0;
+    return !inflater->fresh && (inflater->seen & BETWEEN_BLOCKS) != 0 &&
+           (inflater->seen & UNUSED_BITS) == 0;
 }
 
 ws_inflate_result
