@@ -12,11 +12,14 @@ enum { RSV23 = 0x30, OPCODE = 0x0F, CONTROL = 0x08, MASKED = 0x80 };
 
 enum { START_SIZE = 2, KEY_SIZE = 4 };
 
+/* Of a message in so many frames. */
 static uint64_t
-max_size(const ws_frame_decoder *dec, bool compressed)
+max_size(const ws_frame_decoder *dec, bool compressed, uint32_t frames)
 {
-    return compressed ? dec->limits->max_compressed_size
-                      : dec->limits->max_message_size;
+    const ws_decode_limits *limits = dec->limits;
+    return compressed ? limits->max_compressed_size +
+                            (uint64_t)frames * limits->compressed_frame_extra
+                      : limits->max_message_size;
 }
 
 static void
@@ -25,7 +28,8 @@ check(const ws_frame_decoder *dec)
     assert(dec->header_size <= sizeof dec->header);
     assert(dec->control_size <= WS_FRAME_CONTROL_PAYLOAD_MAX);
     assert(dec->control_size == 0 || dec->control != NULL);
-    assert(dec->message_size <= max_size(dec, dec->compressed));
+    assert(dec->message_size <=
+           max_size(dec, dec->compressed, dec->fragments));
     assert(dec->fragments <= dec->limits->max_fragments);
     assert(dec->message_opcode != 0 || dec->fragments == 0);
     (void)dec;
@@ -175,7 +179,8 @@ fits(ws_frame_decoder *dec, ws_decode_event *event)
     bool compressed = opcode_of(dec) == WS_OPCODE_CONTINUATION
                           ? dec->compressed
                           : (dec->header[0] & WS_FRAME_RSV1) != 0;
-    if (payload_size(dec) > max_size(dec, compressed) - dec->message_size) {
+    uint64_t most = max_size(dec, compressed, dec->fragments + 1);
+    if (payload_size(dec) > most - dec->message_size) {
         (void)fail(dec, event, WS_CLOSE_TOO_BIG,
                    "a message over the size limit");
         return false;

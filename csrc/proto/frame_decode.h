@@ -29,8 +29,11 @@ typedef struct ws_decode_limits {
     uint64_t max_message_size; /* payload bytes of a message, over all of its
                                   frames */
     uint32_t max_fragments;    /* data frames of one message; at least 1 */
-    uint64_t max_compressed_size; /* the same of a compressed message; 0:
-                                     compression was not negotiated */
+    uint64_t max_compressed_size;    /* the same of a compressed message; 0:
+                                        compression was not negotiated */
+    uint32_t compressed_frame_extra; /* bytes more for each frame that it has:
+                                        who compresses piece by piece pays for
+                                        each */
 } ws_decode_limits;
 
 typedef enum ws_decode_kind {
@@ -105,7 +108,7 @@ void ws_frame_decoder_init(ws_frame_decoder *dec,
  *   1007  text or a close reason that is not UTF-8, at the first bad byte
  *   1008  more frames than limits.max_fragments in one message
  *   1009  more bytes than limits.max_message_size, or in a compressed message
- *         than limits.max_compressed_size, as soon as declared
+ *         than its limits there, as soon as declared
  * After an ERROR or a CLOSE all further calls return DONE and use nothing.
  */
 ws_decode_kind ws_frame_decode(ws_frame_decoder *dec, uint8_t **data,

@@ -510,6 +510,30 @@ compressed_messages_have_a_limit_of_their_own(void)
     CHECK_CASES(cases, &limits);
 }
 
+static void
+each_frame_of_a_compressed_message_may_have_some_bytes_more(void)
+{
+    static const ws_decode_limits limits = {.max_message_size = 2,
+                                            .max_fragments = 3,
+                                            .max_compressed_size = 4,
+                                            .compressed_frame_extra = 2};
+    static const stream_case cases[] = {
+        {"one", BYTES("\xC2\x86" KEY0 "123456"), "compressed binary(123456) "},
+        {"a byte more", BYTES("\xC2\x87"), "error 1009 "},
+        {"three",
+         BYTES("\x42\x84" KEY0 "1234"
+               "\x00\x80" KEY0 "\x80\x86" KEY0 "567890"),
+         "compressed binary(1234567890) "},
+        {"three and a byte more",
+         BYTES("\x42\x84" KEY0 "1234"
+               "\x00\x80" KEY0 "\x80\x87"),
+         "error 1009 "},
+        {"plain", BYTES("\x02\x82" KEY0 "12\x80\x81"), "error 1009 "},
+    };
+
+    CHECK_CASES(cases, &limits);
+}
+
 static uint32_t
 dice(uint32_t *seed)
 {
@@ -838,6 +862,7 @@ static const ws_test TESTS[] = {
     TEST(size_and_fragments_are_bounded_per_message),
     TEST(compressed_messages_are_marked_and_their_text_left_alone),
     TEST(compressed_messages_have_a_limit_of_their_own),
+    TEST(each_frame_of_a_compressed_message_may_have_some_bytes_more),
     TEST(long_streams_come_out_in_any_random_chunking),
     TEST(payload_is_unmasked_at_any_alignment),
     TEST(the_first_piece_tells_how_much_room_to_make),

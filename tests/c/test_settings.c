@@ -63,6 +63,7 @@ only_with_compression_may_a_message_be_marked_so(void)
 {
     ws_settings *settings = make();
     CHECK_EQ(settings->decode.max_compressed_size, 0);
+    CHECK_EQ(settings->decode.compressed_frame_extra, 0);
     CHECK_EQ(settings->decode_compressed.max_message_size, 1234);
     // What zlib makes of bytes that do not compress, with any of its set-ups.
     CHECK(settings->decode_compressed.max_compressed_size >=

@@ -109,6 +109,71 @@ a_message_of_exactly_the_limit_arrives_and_a_byte_more_is_1009(void)
     free(text);
 }
 
+/* As a compressor with little memory makes it, that knows only one code: the
+   largest growth that zlib is capable of. */
+static void
+a_message_of_the_limit_may_grow_as_much_as_zlib_can_make_it(void)
+{
+    enum { LIMIT = 200000 };
+    uint8_t *noise = deflate_kit_noise(LIMIT);
+    for (size_t i = 0; i < LIMIT; i++) {
+        noise[i] = (uint8_t)(144 + noise[i] % 112); // nine bits each
+    }
+    size_t room = 2 * LIMIT;
+    uint8_t *packed = malloc(room);
+    z_stream z = {.next_in = noise, .avail_in = LIMIT};
+    CHECK(packed != NULL);
+    CHECK_EQ(deflateInit2(&z, 1, Z_DEFLATED, -9, 4, Z_FIXED), Z_OK);
+    z.next_out = packed;
+    z.avail_out = (uInt)room;
+    CHECK_EQ(deflate(&z, Z_SYNC_FLUSH), Z_OK);
+    size_t size = room - z.avail_out - 4;
+    (void)deflateEnd(&z);
+    CHECK(size > LIMIT + LIMIT / 8 + 64);
+    wire w = open_with_limit(LIMIT);
+    peer p = open_known(&w, "/");
+    peer_frame_out(&p, BINARY_PACKED, packed, size);
+    wire_expect_message(&w, noise, LIMIT, false);
+    peer_leave(&p);
+    (void)wire_close(&w);
+    free(packed);
+    free(noise);
+}
+
+/* Each fragment of a byte, flushed for itself, is of eight. */
+static void
+a_message_of_the_limit_may_come_byte_by_byte(void)
+{
+    enum { LIMIT = 1000 };
+    wire w = open_with_limit(LIMIT);
+    peer p = open_known(&w, "/");
+    uint8_t *text = deflate_kit_text(LIMIT + 1);
+    for (size_t size = LIMIT; size <= LIMIT + 1; size++) {
+        unsigned first = WS_OPCODE_TEXT | WS_FRAME_RSV1;
+        for (size_t i = 0; i < size; i++) {
+            uint8_t packed[32];
+            bool last = i + 1 == size;
+            z_stream z = {.next_in = text + i, .avail_in = 1};
+            CHECK_EQ(deflateInit2(&z, 1, Z_DEFLATED, -15, 8, 0), Z_OK);
+            z.next_out = packed;
+            z.avail_out = sizeof packed;
+            CHECK_EQ(deflate(&z, Z_SYNC_FLUSH), Z_OK);
+            size_t made = sizeof packed - z.avail_out - (last ? 4 : 0);
+            (void)deflateEnd(&z);
+            peer_frame_out(&p, first | (last ? WS_FRAME_FIN : 0u), packed,
+                           made);
+            first = WS_OPCODE_CONTINUATION;
+        }
+        if (size == LIMIT) {
+            wire_expect_message(&w, text, LIMIT, true);
+        }
+    }
+    peer_expect_close(&p, 1009, "a message over the size limit");
+    peer_close(&p);
+    (void)wire_close(&w);
+    free(text);
+}
+
 static void
 a_plain_message_beside_them_has_no_more_room(void)
 {
@@ -479,6 +544,8 @@ without_memory_the_client_is_closed_and_the_pump_lives(void)
 static const ws_test tests[] = {
     TEST(compressed_messages_of_all_sizes_arrive),
     TEST(a_message_of_exactly_the_limit_arrives_and_a_byte_more_is_1009),
+    TEST(a_message_of_the_limit_may_grow_as_much_as_zlib_can_make_it),
+    TEST(a_message_of_the_limit_may_come_byte_by_byte),
     TEST(a_plain_message_beside_them_has_no_more_room),
     TEST(a_bomb_is_1009_before_the_memory_is_spent),
     TEST(each_breach_is_answered_by_its_code_and_the_end),
