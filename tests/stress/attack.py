@@ -310,7 +310,27 @@ def table_blocks(least: int) -> bytes:
         bits.put(0, 5)  # 257 literals and lengths
         bits.put(0, 5)  # 1 distance
         bits.put(15, 4)  # all code length codes: 18 has one bit, 0 to 15 have five
-        for symbol in (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15):
+        for symbol in (
+            16,
+            17,
+            18,
+            0,
+            8,
+            7,
+            9,
+            6,
+            10,
+            5,
+            11,
+            4,
+            12,
+            3,
+            13,
+            2,
+            14,
+            1,
+            15,
+        ):
             bits.put({16: 0, 17: 0, 18: 1}.get(symbol, 5), 3)
         for run in 138, 109:  # of zeros
             bits.code(0, 1)

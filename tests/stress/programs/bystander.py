@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from wsclient import Client
+from wsclient import PING, PONG, Client
 
 PAUSE = 0.01  # seconds between two messages
 
@@ -63,7 +63,11 @@ class Bystander:
             if self._client.unread == 0:
                 poll.poll()
             with self._socket:
-                data = str(self._client.recv())
+                frame = self._client.recv_frame()
+                if frame.opcode == PING:
+                    self._client.send_frame(PONG, frame.payload)
+                    continue
+            data = frame.payload.decode()
             kind, number, rest = data.split(":", 2)
             with self._lock:
                 if kind == "b":

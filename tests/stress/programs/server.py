@@ -3,8 +3,8 @@
     python server.py OPTIONS      (a JSON object for WSHub; "listen": host or path;
                                   "tls": a PEM file, for a second listener)
 
-It prints its URLs, each on a line. What begins with "b:" is echoed, everything else is counted.
-Commands are JSON lines on stdin, each answered by one line.
+It prints its URLs, each on a line. What begins with "b:" is echoed, everything
+else is counted. Commands are JSON lines on stdin, each answered by one line.
 """
 
 from __future__ import annotations
