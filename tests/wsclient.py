@@ -160,6 +160,11 @@ class Client:
         data, self._unread = self._unread[:size], self._unread[size:]
         return data
 
+    @property
+    def unread(self) -> int:
+        """Bytes that are here already, and no message yet."""
+        return len(self._unread)
+
     def recv_frame(self) -> Frame:
         """Read the next frame. Raises Gone at the end, TimeoutError."""
         first, second = self._read(2)

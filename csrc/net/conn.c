@@ -285,9 +285,6 @@ ws_conn_serve(ws_conn *conn)
     if (ws_client_get_state(conn->client) != WS_CLIENT_OPEN) {
         ws_conn_begin_closing(conn);
     }
-    if (conn->resting) {
-        (void)ws_inbox_resume(conn);
-    }
     ws_outbox_write(conn);
 }
 

@@ -68,6 +68,11 @@ typedef struct ws_ctl {
 /* What is to be tried again as it is, see outbox.c. */
 typedef struct ws_sealed ws_sealed;
 
+/* Paused connections, the longest waiting first. */
+typedef struct ws_conn_line {
+    ws_conn *first, *last;
+} ws_conn_line;
+
 struct ws_conn {
     ws_pump *pump;
     struct lws *wsi;      /* NULL before adoption and once ended */
@@ -103,14 +108,15 @@ struct ws_conn {
 
     /* inbox.c */
     bool paused;  /* no room for events, or resting: not reading */
-    bool resting; /* has had its share of a turn: until the next */
+    bool resting; /* has had its share of a turn: until it is asked again */
     bool ready;   /* in_data holds a whole message without a place */
     bool discard; /* the message coming in has no taker */
     bool in_text; /* it is text */
+    bool compression; /* agreed on */
     ws_conn *paused_prev, *paused_next;
     ws_inflater *inflater; /* while a compressed message comes in */
     ws_utf8 in_utf8;       /* of its text */
-    size_t inflated;       /* bytes, in this turn */
+    size_t inflated;       /* bytes, since it was last asked or read from */
     ws_frame_decoder decoder;
     ws_inbound *in; /* the message so far */
     size_t in_size, in_cap;
@@ -193,6 +199,10 @@ void ws_inbox_feed(ws_conn *conn, uint8_t *data, size_t size);
 
 /* There may be room for events again, or a rest is over. True: it reads on. */
 bool ws_inbox_resume(ws_conn *conn);
+
+/* Goes on with those that rest: one at least, more as far as the time of this
+   turn goes. */
+void ws_inbox_serve_resting(ws_pump *pump);
 
 /* The client broke a rule, or there is no memory for what it sends. */
 void ws_inbox_fail(ws_conn *conn, uint16_t code, const char *text);

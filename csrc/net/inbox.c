@@ -10,9 +10,16 @@
 enum {
     // Made at once for a frame whose bytes have not come yet.
     RESERVE = 64 * 1024,
-    // Inflated for one client in a turn, a message or so more: a thousand
-    // bytes can become a million, and others wait meanwhile.
-    TURN_BYTES = 256 * 1024,
+    // A thousand bytes can become a million, or hold a hundred tables that
+    // take longer to unfold, and others wait meanwhile. So where compression
+    // was agreed on, a client's bytes are looked at in such pieces,
+    PIECE = 256,
+    // this much is inflated for one client at a time, a piece or so more,
+    SHARE_BYTES = 256 * 1024,
+    // and no longer than this, where others wait for the same,
+    SHARE_NS = 100 * 1000,
+    // or, for all of them in a turn, than this.
+    TURN_NS = 1000 * 1000,
 };
 
 static void
@@ -24,31 +31,37 @@ drop_message(ws_conn *conn)
     conn->in_size = conn->in_cap = 0;
 }
 
+static ws_conn_line *
+line_of(const ws_conn *conn)
+{
+    return conn->resting ? &conn->pump->resting : &conn->pump->paused;
+}
+
 static void
 link_paused(ws_conn *conn)
 {
-    ws_pump *pump = conn->pump;
-    conn->paused_prev = pump->paused_last;
+    ws_conn_line *line = line_of(conn);
+    conn->paused_prev = line->last;
     conn->paused_next = NULL;
-    if (pump->paused_last == NULL) {
-        pump->paused_first = conn;
+    if (line->last == NULL) {
+        line->first = conn;
     } else {
-        pump->paused_last->paused_next = conn;
+        line->last->paused_next = conn;
     }
-    pump->paused_last = conn;
+    line->last = conn;
 }
 
 static void
 unlink_paused(ws_conn *conn)
 {
-    ws_pump *pump = conn->pump;
+    ws_conn_line *line = line_of(conn);
     if (conn->paused_prev == NULL) {
-        pump->paused_first = conn->paused_next;
+        line->first = conn->paused_next;
     } else {
         conn->paused_prev->paused_next = conn->paused_next;
     }
     if (conn->paused_next == NULL) {
-        pump->paused_last = conn->paused_prev;
+        line->last = conn->paused_prev;
     } else {
         conn->paused_next->paused_prev = conn->paused_prev;
     }
@@ -68,9 +81,9 @@ pause_reading(ws_conn *conn)
 static void
 resume_reading(ws_conn *conn)
 {
-    conn->paused = conn->resting = false;
     conn->alive_ns = ws_pump_now(conn->pump); // we did not listen until now
     unlink_paused(conn);
+    conn->paused = conn->resting = false;
     ws_loop_watch_hangup(conn->pump->loop, conn->wsi, false);
     (void)lws_rx_flow_control(conn->wsi, 1);
 }
@@ -276,13 +289,12 @@ take_event(ws_conn *conn, uint8_t **data, size_t *size)
     return false;
 }
 
-/* Goes on in the next turn: others first. */
+/* Goes on once all others have that rest. */
 static void
 rest(ws_conn *conn)
 {
     conn->resting = true;
     pause_reading(conn);
-    ws_client_kick(conn->client);
 }
 
 static bool
@@ -292,14 +304,41 @@ may_decode(const ws_conn *conn)
            conn->phase == WS_CONN_FRAMES;
 }
 
+/* Whether it would push in before others that may have to inflate. */
+static bool
+must_rest(const ws_conn *conn)
+{
+    const ws_pump *pump = conn->pump;
+    return conn->compression && may_decode(conn) &&
+           (pump->resting.first != NULL || pump->inflate_ns >= TURN_NS);
+}
+
+/* Whether that is enough, in this turn or since its clock stood at `begun`. */
+static bool
+had_its_share(const ws_conn *conn, uint64_t begun)
+{
+    const ws_pump *pump = conn->pump;
+    bool others = pump->resting.first != NULL;
+    return conn->inflated >= SHARE_BYTES ||
+           (pump->inflate_ns > begun && pump->inflate_ns >= TURN_NS) ||
+           (others && pump->inflate_ns - begun >= SHARE_NS);
+}
+
 /* Decodes until the bytes are used up, or there is no room for events, or it
    is the others' turn. */
 static void
 decode(ws_conn *conn, uint8_t **data, size_t *size)
 {
+    uint64_t begun = conn->pump->inflate_ns;
+    bool more = true;
     conn->inflated = 0;
-    while (may_decode(conn) && take_event(conn, data, size)) {
-        if (conn->inflated >= TURN_BYTES && may_decode(conn)) {
+    while (more && may_decode(conn)) {
+        size_t piece = conn->compression && *size > PIECE ? PIECE : *size;
+        size_t left = piece;
+        more = take_event(conn, data, &left);
+        *size -= piece - left;
+        more = more || (left == 0 && *size > 0); // the next piece
+        if (had_its_share(conn, begun) && may_decode(conn)) {
             rest(conn);
         }
     }
@@ -336,6 +375,9 @@ void
 ws_inbox_feed(ws_conn *conn, uint8_t *data, size_t size)
 {
     conn->alive_ns = ws_pump_now(conn->pump);
+    if (!conn->paused && must_rest(conn)) {
+        rest(conn);
+    }
     if (!conn->paused) {
         decode(conn, &data, &size);
     }
@@ -359,6 +401,7 @@ bool
 ws_inbox_resume(ws_conn *conn)
 {
     assert(conn->paused);
+    bool rested = conn->resting;
     if (conn->ready && !conn->closing) {
         if (!deliver(conn)) {
             return false;
@@ -367,7 +410,10 @@ ws_inbox_resume(ws_conn *conn)
     }
     drop_ready(conn);
     resume_reading(conn);
-
+    if (!rested && conn->carry != NULL && must_rest(conn)) {
+        rest(conn);
+        return false;
+    }
     if (conn->carry != NULL) {
         uint8_t *data = conn->carry + conn->carry_offset;
         size_t size = conn->carry_size - conn->carry_offset;
@@ -383,11 +429,22 @@ ws_inbox_resume(ws_conn *conn)
 }
 
 void
+ws_inbox_serve_resting(ws_pump *pump)
+{
+    for (bool more = true; more && pump->resting.first != NULL;) {
+        ws_conn *conn = pump->resting.first;
+        (void)ws_inbox_resume(conn);
+        ws_conn_reap(conn);
+        more = pump->inflate_ns < TURN_NS;
+    }
+}
+
+void
 ws_inbox_free(ws_conn *conn)
 {
     if (conn->paused) {
-        conn->paused = false;
         unlink_paused(conn);
+        conn->paused = conn->resting = false;
     }
     drop_ready(conn);
     drop_message(conn);

@@ -271,6 +271,7 @@ apply_deflate(ws_conn *conn, ws_client *client, const applicant *who)
                           bits > 0 ? &pump->settings->decode_compressed
                                    : &pump->settings->decode);
     if (bits > 0) {
+        conn->compression = true;
         client->encoder = ws_compress_encoder(pump->compress, bits);
     }
 }

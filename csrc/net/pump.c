@@ -99,8 +99,8 @@ run_tasks(ws_pump *pump, ws_task *task)
 static void
 resume_paused(ws_pump *pump)
 {
-    ws_conn *last = pump->paused_last;
-    ws_conn *conn = pump->paused_first;
+    ws_conn *last = pump->paused.last;
+    ws_conn *conn = pump->paused.first;
     while (conn != NULL) {
         ws_conn *next = conn == last ? NULL : conn->paused_next;
         (void)ws_inbox_resume(conn);
@@ -126,6 +126,9 @@ answer_doorbell(ws_pump *pump)
 static int
 time_to_sleep(const ws_pump *pump)
 {
+    if (pump->resting.first != NULL) {
+        return 0;
+    }
     int ms = ws_timer_wheel_next(pump->wheel, ws_now_ns());
     return ms < 0 || ms > IDLE_MS ? IDLE_MS : ms;
 }
@@ -134,12 +137,14 @@ static void
 turn(ws_pump *pump)
 {
     pump->now_ns = 0;
+    pump->inflate_ns = 0;
     (void)ws_loop_turn(pump->loop, time_to_sleep(pump));
     (void)ws_timer_wheel_expire(pump->wheel, ws_pump_now(pump), TIMER_BATCH,
                                 on_timer, pump);
     if (pump->rung) {
         answer_doorbell(pump);
     }
+    ws_inbox_serve_resting(pump);
     free_ended(pump);
     ws_count(&pump->counters->turns, 1);
 }

@@ -70,11 +70,13 @@ struct ws_pump {
     ws_port *ports;
     ws_conn *conns; /* all but the ended */
     size_t conn_count;
-    ws_conn *ended;                      /* to be freed after the turn */
-    ws_conn *paused_first, *paused_last; /* in the order of their pausing */
-    ws_conn *starved;                    /* see ws_outbox_retry */
-    ws_timer retry;                      /* set while there are any */
-    bool rung;                           /* the doorbell, in this turn */
+    ws_conn *ended;       /* to be freed after the turn */
+    ws_conn_line paused;  /* no room for events */
+    ws_conn_line resting; /* had their share of inflating */
+    uint64_t inflate_ns;  /* spent on that in this turn */
+    ws_conn *starved;     /* see ws_outbox_retry */
+    ws_timer retry;       /* set while there are any */
+    bool rung;            /* the doorbell, in this turn */
     bool draining;
     bool stopping;
     uint8_t scratch[WS_PUMP_SCRATCH];

@@ -97,8 +97,8 @@ inflate_piece(ws_conn *conn, const uint8_t *data, size_t size, bool text)
     return true;
 }
 
-bool
-ws_unpack(ws_conn *conn, const ws_decode_event *event)
+static bool
+unpack(ws_conn *conn, const ws_decode_event *event)
 {
     bool text = event->opcode == WS_OPCODE_TEXT;
     if (event->first && !begin(conn)) {
@@ -122,4 +122,13 @@ ws_unpack(ws_conn *conn, const ws_decode_event *event)
         return false;
     }
     return true;
+}
+
+bool
+ws_unpack(ws_conn *conn, const ws_decode_event *event)
+{
+    uint64_t begun = ws_now_ns();
+    bool fine = unpack(conn, event);
+    conn->pump->inflate_ns += ws_now_ns() - begun;
+    return fine;
 }

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kit import there, until
+from kit import make_pair, there, until
 from wsclient import Client, split_url
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -122,6 +122,8 @@ class Row:
     peak: int = 0  # bytes of RSS
     calm: dict[str, float] = field(default_factory=dict)  # milliseconds
     harassed: dict[str, float] = field(default_factory=dict)
+    calm_tls: dict[str, float] = field(default_factory=dict)  # of the one with TLS
+    harassed_tls: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -129,11 +131,37 @@ class Row:
 class Siege:
     """A server, its bystander, and the row that is being filled in."""
 
-    def __init__(self, name: str, server: Program, url: str) -> None:
+    def __init__(self, name: str, server: Program, urls: list[str]) -> None:
         self.row = Row(name)
         self.server = server
-        self.url = url
-        self.address = split_url(url)[0]
+        self.url = urls[0]
+        self.url_tls = urls[-1]  # the same without TLS
+        self.address, self.address_tls = (split_url(u)[0] for u in (urls[0], urls[-1]))
+        self.witnesses: list[Program] = []
+
+    @property
+    def honest(self) -> int:
+        """How many clients there are that do no harm."""
+        return len(self.witnesses)
+
+    def call(self, url: str, client_id: str) -> Program:
+        """Have an honest client come."""
+        witness = Program("bystander.py", url, client_id)
+        self.witnesses.append(witness)
+        assert witness.read() == "ready"
+        return witness
+
+    def mark(self, least: int) -> list[dict[str, float]]:
+        """What each honest client has waited for since the last mark."""
+        return [witness.ask(f"mark {least}") for witness in self.witnesses]
+
+    def dismiss(self) -> list[dict[str, Any]]:
+        """Have each honest client leave; what it has got in all."""
+        totals = [witness.ask("end") for witness in self.witnesses]
+        for witness, total in zip(self.witnesses, totals, strict=True):
+            assert total["received"] == total["sent"]
+            witness.wait()
+        return totals
 
     def do(self, command: str, **arguments: Any) -> Any:
         """Have the server do something, and wait for the answer."""
@@ -242,41 +270,43 @@ def allowed(sockets: int) -> int:
 
 
 @contextmanager
-def siege(name: str, bystander: bool = True, **options: Any) -> Iterator[Siege]:
+def siege(
+    name: str, bystander: bool = True, tls: bool = False, **options: Any
+) -> Iterator[Siege]:
     """Serve, and attack in the body; afterwards everything must be as before.
 
     Args:
         name: The row's, unique.
         bystander: Whether an honest client is there all the time; else one
             comes afterwards and must be served.
+        tls: Whether there is a listener with TLS, and a bystander there, too.
         options: Of the hub.
     """
     with ExitStack() as stack:
         stack.enter_context(more_descriptors())
+        if tls:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            options["tls"] = str(make_pair(folder, "server").both)
         server = Program("server.py", json.dumps(options))
         stack.callback(server.kill)
-        held = Siege(name, server, server.read())
-        witness = None
+        held = Siege(name, server, [server.read() for _ in range(2 if tls else 1)])
         if bystander:
-            witness = Program("bystander.py", held.url)
-            stack.callback(witness.kill)
-            assert witness.read() == "ready"
-            held.row.calm = witness.ask(f"mark {BASELINE}")
+            stack.callback(held.call(held.url, "bystander").kill)
+        if bystander and tls:
+            stack.callback(held.call(held.url_tls, "bystander-tls").kill)
+        row = held.row
+        row.calm, row.calm_tls = (*held.mark(BASELINE), {}, {})[:2]
         held.forget_peak()
-        held.row.before = before = held.figures()
+        row.before = before = held.figures()
         began = time.monotonic()
         yield held
-        held.row.seconds = time.monotonic() - began
-        if witness is not None:
-            held.row.harassed = witness.ask("mark 1")
+        row.seconds = time.monotonic() - began
+        row.harassed, row.harassed_tls = (*held.mark(1), {}, {})[:2]
         until(lambda: held.figures().descriptors == before.descriptors, PATIENCE)
-        held.row.after = held.figures()
-        held.row.peak = held.peak()
-        if witness is not None:
-            totals = witness.ask("end")
-            assert totals["received"] == totals["sent"]
-            held.row.notes["bystander"] = totals
-            witness.wait()
+        row.after = held.figures()
+        row.peak = held.peak()
+        if bystander:
+            row.notes["bystander"] = held.dismiss()[0]
         else:
             with Client(held.url, "/?id=later") as later:
                 later.send("b:well?")

@@ -1,7 +1,4 @@
-"""Clients whose frames, or whose silence, are meant to do harm.
-
-Bombs of compressed data will stand here, too, once there is compression.
-"""
+"""Clients whose frames, or whose silence, are meant to do harm."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ from kit import there
 from stress.attack import (
     Outcome,
     close_all,
+    close_of,
     dial,
     dial_all,
     frame,
@@ -152,11 +150,6 @@ def test_messages_in_endless_fragments_come_to_an_end(size: int) -> None:
         assert Counter(close_of(o) for o in outcomes) == {1008: attackers}
         held.bound(held.figures(), attackers, each=200 * kB, beside=2 * MB)
         held.row.outcome = "1008"
-
-
-def close_of(outcome: Outcome) -> int:
-    """The code of the Close behind a 101 that has been read already."""
-    return Outcome(b"\r\n\r\n" + outcome.data, outcome.reset).close_code
 
 
 LENGTHS = {

@@ -20,10 +20,11 @@ NO_PONG = (1006, "keepalive: no pong in time", False)
 
 @contextmanager
 def victim(
-    held: Siege, client_id: str, command: tuple[str, ...] = ()
+    held: Siege, client_id: str, command: tuple[str, ...] = (), tls: bool = False
 ) -> Iterator[Program]:
     """A client in a process of its own."""
-    program = Program("client.py", held.url, f"/?id={client_id}", command=command)
+    url = held.url_tls if tls else held.url
+    program = Program("client.py", url, f"/?id={client_id}", command=command)
     try:
         assert program.read() == "ready"
         yield program

@@ -1,6 +1,6 @@
 """An honest client: it sends the time every 10 ms and notes when it is back.
 
-    python bystander.py URL
+    python bystander.py URL ID
 
 On the line "mark" it prints the figures since the last one; on "end" it stops,
 waits for everything that is still under way, leaves, and prints the totals.
@@ -9,6 +9,7 @@ waits for everything that is still under way, leaves, and prints the totals.
 from __future__ import annotations
 
 import json
+import select
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from wsclient import Client
+from wsclient import PING, PONG, Client
 
 PAUSE = 0.01  # seconds between two messages
 
@@ -24,8 +25,9 @@ PAUSE = 0.01  # seconds between two messages
 class Bystander:
     """A client, a thread that sends, and one that receives."""
 
-    def __init__(self, url: str) -> None:
-        self._client = Client(url, "/?id=bystander")
+    def __init__(self, url: str, client_id: str) -> None:
+        self._client = Client(url, f"/?id={client_id}")
+        self._socket = threading.Lock()  # TLS takes one thread at a time
         self._lock = threading.Condition()
         self._latencies: list[float] = []
         self._sent = self._received = self._broadcasts = 0
@@ -49,13 +51,23 @@ class Bystander:
                     return
                 number = self._sent
                 self._sent += 1
-            self._client.send(f"b:{number}:{time.monotonic_ns()}")
+            with self._socket:
+                self._client.send(f"b:{number}:{time.monotonic_ns()}")
             time.sleep(PAUSE)
 
     def _receive(self) -> None:
         self._client.socket.settimeout(60)
+        poll = select.poll()
+        poll.register(self._client.socket, select.POLLIN)
         while True:
-            data = str(self._client.recv())
+            if self._client.unread == 0:
+                poll.poll()
+            with self._socket:
+                frame = self._client.recv_frame()
+                if frame.opcode == PING:
+                    self._client.send_frame(PONG, frame.payload)
+                    continue
+            data = frame.payload.decode()
             kind, number, rest = data.split(":", 2)
             with self._lock:
                 if kind == "b":
@@ -96,7 +108,7 @@ class Bystander:
 
 
 def main() -> None:
-    bystander = Bystander(sys.argv[1])
+    bystander = Bystander(*sys.argv[1:])
     print("ready", flush=True)
     for line in sys.stdin:
         name, *arguments = line.split()

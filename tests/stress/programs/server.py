@@ -1,9 +1,10 @@
 """A hub in a process of its own, so that its figures are the server's alone.
 
-    python server.py OPTIONS      (a JSON object for WSHub; "listen": host or path)
+    python server.py OPTIONS      (a JSON object for WSHub; "listen": host or path;
+                                  "tls": a PEM file, for a second listener)
 
-It prints its URL. What begins with "b:" is echoed, everything else is counted.
-Commands are JSON lines on stdin, each answered by one line.
+It prints its URLs, each on a line. What begins with "b:" is echoed, everything
+else is counted. Commands are JSON lines on stdin, each answered by one line.
 """
 
 from __future__ import annotations
@@ -29,13 +30,17 @@ class Server:
 
     def __init__(self, options: dict[str, Any]) -> None:
         host = options.pop("listen", "127.0.0.1")
+        tls = options.pop("tls", None)
         self.hub = wssend.WSHub(id_query="id", **options)
         self.hub.add_page("/page", "text/html", PAGE)
         self.hub.fileno()  # from here on, what clients send is kept
         if host.startswith("/"):
-            self.url = self.hub.listen(unix=host).url
+            self.urls = [self.hub.listen(unix=host).url]
         else:
-            self.url = self.hub.listen(host, 0, backlog=4096).url
+            self.urls = [self.hub.listen(host, 0, backlog=4096).url]
+        if tls is not None:
+            secure = self.hub.listen(host, 0, backlog=4096, tls_cert=tls)
+            self.urls.append(secure.url)
         self.ended: dict[str, tuple[int, str, bool]] = {}
         self.may_drain = threading.Event()
         self.may_drain.set()
@@ -139,7 +144,7 @@ def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     server = Server(json.loads(sys.argv[1]))
-    print(server.url, flush=True)
+    print(*server.urls, sep="\n", flush=True)
     for line in sys.stdin:
         name, arguments = json.loads(line)
         command: Callable[..., Any] = getattr(server, name)
