@@ -57,12 +57,16 @@ parse_proxies(ws_settings *settings)
 }
 
 /* What does not compress grows, in the worst of zlib's set-ups by an eighth
-   (deflateBound); what was inflated is bounded by itself. */
+   and a 64th (deflateBound); what was inflated is bounded by itself. */
 static uint64_t
 most_compressed(size_t size)
 {
-    return (uint64_t)size + size / 8 + 64;
+    return (uint64_t)size + size / 8 + size / 64 + 64;
 }
+
+/* What a piece of a few bytes grows by when it is flushed: block and flush
+   need 8 at most where the compressor is zlib. */
+enum { FLUSHED_EXTRA = 16 };
 
 ws_settings *
 ws_settings_new(const ws_pump_config *from)
@@ -82,6 +86,7 @@ ws_settings_new(const ws_pump_config *from)
     settings->decode_compressed = settings->decode;
     settings->decode_compressed.max_compressed_size =
         most_compressed(from->max_message_size);
+    settings->decode_compressed.compressed_frame_extra = FLUSHED_EXTRA;
     if (!copy_list(from->trusted_proxies, from->trusted_proxy_count,
                    &config->trusted_proxies) ||
         !copy_list(from->origins, from->origin_count, &config->origins) ||
