@@ -10,8 +10,8 @@
 enum {
     // Made at once for a frame whose bytes have not come yet.
     RESERVE = 64 * 1024,
-    // Inflated for one client in a turn, a message or so more: a thousand
-    // bytes can become a million, and others wait meanwhile.
+    // Inflated for one client in a turn, and what comes of one piece more: its
+    // thousand bytes can become a million, and others wait meanwhile.
     TURN_BYTES = 256 * 1024,
 };
 

@@ -316,6 +316,9 @@ read_data(ws_frame_decoder *dec, uint8_t **data, size_t *size,
         return WS_DECODE_NEED_MORE;
     }
     size_t count = dec->left < *size ? (size_t)dec->left : *size;
+    if (dec->compressed && count > WS_DECODE_COMPRESSED_PIECE) {
+        count = WS_DECODE_COMPRESSED_PIECE;
+    }
     uint8_t *piece = use(data, size, count);
     dec->left -= count;
     bool last = dec->left == 0 && is_final(dec);

@@ -24,6 +24,11 @@
    of 64 bytes stay within it. */
 #define WS_DECODE_MAX_FRAGMENTS UINT32_C(131072)
 
+/* The most bytes of a compressed message that are handed out at a time: they
+   may become a thousand times as many, and whoever inflates them may want to
+   turn to something else in between. */
+enum { WS_DECODE_COMPRESSED_PIECE = 1024 };
+
 /* Shared by many decoders, so that each pays one pointer. */
 typedef struct ws_decode_limits {
     uint64_t max_message_size; /* payload bytes of a message, over all of its
