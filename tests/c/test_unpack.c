@@ -372,6 +372,56 @@ a_client_has_only_its_share_of_a_turn(void)
     free(zeros);
 }
 
+/* A piece that the decoder hands out becomes a megabyte at most, so there are
+   eight turns in this message. */
+static void
+a_large_message_is_inflated_in_many_turns(void)
+{
+    enum { SIZE = 8 << 20 };
+    size_t size = 0;
+    uint8_t *zeros = calloc(1, SIZE);
+    uint8_t *packed =
+        deflate_kit_compress(zeros, SIZE, 9, 15, Z_SYNC_FLUSH, &size);
+    CHECK(size < 16000); // one read, or two
+    wire w = open_with_limit(SIZE);
+    peer p = open_known(&w, "/");
+    for (int i = 0; i < 2; i++) {
+        uint64_t turns = WIRE_COUNTED(&w, turns);
+        peer_frame_out(&p, BINARY_PACKED, packed, size);
+        wire_expect_message(&w, zeros, SIZE, false);
+        CHECK(WIRE_COUNTED(&w, turns) - turns >= 6);
+    }
+    // One that goes, or is closed, in the middle leaves nothing.
+    for (int i = 0; i < 2; i++) {
+        peer other = open_known(&w, "/?id=b");
+        ws_client *client = wire_client(&w, "b");
+        peer_frame_out(&other, BINARY_PACKED, packed, size);
+        if (i == 0) {
+            peer_reset(&other);
+        } else {
+            CHECK_EQ(ws_hub_close_client(client, 1000, wire_text("")), WS_OK);
+            peer_expect_close(&other, 1000, "");
+            peer_close_frame(&other, 1000, "");
+            peer_expect_eof(&other);
+            peer_close(&other);
+        }
+        WITHIN(wire_is_closed(client), 10);
+        ws_client_unref(client);
+        ws_event_kind kind = WS_EVENT_MESSAGE; // it may have come through
+        while (kind == WS_EVENT_MESSAGE) {
+            ws_event event;
+            WITHIN(ws_hub_take_event(w.hub, &event), 10);
+            kind = event.kind;
+            ws_event_release(&event);
+        }
+        CHECK_EQ(kind, WS_EVENT_DISCONNECTED);
+    }
+    peer_close(&p);
+    (void)wire_close(&w);
+    free(packed);
+    free(zeros);
+}
+
 static void
 without_a_taker_they_are_inflated_checked_and_dropped(void)
 {
@@ -552,6 +602,7 @@ static const ws_test tests[] = {
     TEST(without_the_agreement_a_marked_message_is_a_breach),
     TEST(a_character_may_be_cut_wherever_a_buffer_ends),
     TEST(a_client_has_only_its_share_of_a_turn),
+    TEST(a_large_message_is_inflated_in_many_turns),
     TEST(without_a_taker_they_are_inflated_checked_and_dropped),
     TEST(a_client_that_goes_inside_a_message_leaves_nothing),
     TEST(an_idle_client_costs_the_same_with_compression_and_without),
