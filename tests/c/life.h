@@ -346,8 +346,10 @@ life_talk(life *l)
     size += peer_make(out + size, PEER_BINARY, "mark", 4);
     size_t ping = peer_make(out + size, PEER_PING, "halves", 6);
     guest_say(g, out, size + ping - 2);
+    g->mid_frame = true;
     LIFE_UNTIL(l, LIFE_ANSWERED(g, 3));
     guest_say(g, out + size + ping - 2, 2);
+    g->mid_frame = false;
     guest_frame(g, PEER_BINARY, "mark", 4);
     LIFE_UNTIL(l, LIFE_ANSWERED(g, 4));
 }
