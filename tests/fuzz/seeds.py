@@ -176,9 +176,7 @@ def conn() -> Iterator[bytes]:
     for text in OFFERS:
         offer = f"Sec-WebSocket-Extensions: {text}".split("\n")[0]
         for data in (b"", frame(0xC1, HELLO)):
-            yield chosen(
-                request("GET / HTTP/1.1", [*UPGRADE, offer]) + data, raw, 0
-            )
+            yield chosen(request("GET / HTTP/1.1", [*UPGRADE, offer]) + data, raw, 0)
 
 
 def utf8() -> Iterator[bytes]:
