@@ -51,7 +51,7 @@ def half_close(sock: socket.socket) -> None:
 @pytest.mark.parametrize("part", ["nothing", "half"])
 def test_handshakes_that_stop_are_cut_in_time(part: str) -> None:
     what = {"nothing": "TLS: nothing is said", "half": "TLS: half a ClientHello"}[part]
-    with siege(what, tls=True, open_timeout=1.5) as held:
+    with siege(what, tls=True, open_timeout=1) as held:
         count = held.row.attackers = allowed(scaled(5000, 200))
         data = hello()
         sockets = dial_all(held.address_tls, count)
@@ -69,7 +69,7 @@ def test_handshakes_that_stop_are_cut_in_time(part: str) -> None:
 
 def test_half_done_handshakes_are_kept_apart_and_cut() -> None:
     # The server has done its part, the expensive one, and waits for the client's.
-    with siege("TLS: a ClientHello and no more", tls=True, open_timeout=3) as held:
+    with siege("TLS: a ClientHello and no more", tls=True, open_timeout=1.5) as held:
         count = held.row.attackers = allowed(scaled(5000, 100))
         sockets = dial_all(held.address_tls, count)
         data = hello()
@@ -85,7 +85,7 @@ def test_half_done_handshakes_are_kept_apart_and_cut() -> None:
 
 
 def test_a_handshake_byte_by_byte_is_cut_in_time() -> None:
-    with siege("TLS: a byte now and then", tls=True, open_timeout=2) as held:
+    with siege("TLS: a byte now and then", tls=True, open_timeout=1) as held:
         count = held.row.attackers = scaled(2000, 100)
         data = hello()
         rest = {sock: iter(data) for sock in dial_all(held.address_tls, count)}
