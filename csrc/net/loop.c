@@ -15,8 +15,9 @@
 #include "tls.h"
 
 enum {
-    BATCH = 256,   // events taken from the kernel at once
-    RETRY_MS = 10, // until a refused change of interest is tried again
+    BATCH = 256,         // events taken from the kernel at once
+    RETRY_MS = 10,       // until a refused change of interest is tried again
+    END_NS = 500 * 1000, // in a turn, for those whose peers have gone
 };
 
 /* What the kernel has for a descriptor after a one-shot event. */
@@ -38,7 +39,9 @@ typedef struct entry {
     bool told_fin;     // in this pause
     bool told_dead;    // in this pause
     bool shaking;      // LWS: in the TLS handshake
-    bool queued;       // ... with something to do, see ws_loop.shake_first
+    bool queued;       // in a line of ws_loop
+    bool taken_out;    // of the set, while it waits in `ending`
+    uint32_t told;     // what was reported then
     union {
         ws_loop_fn *fn; // OWN
         struct {
@@ -48,19 +51,24 @@ typedef struct entry {
     void *user; // OWN: of fn; LWS: the struct lws
 } entry;
 
+/* Descriptors that wait for their turn, in the order of their events. */
+typedef struct line {
+    int first, last; // -1: none
+} line;
+
 struct ws_loop {
     ws_loop_config config;
     struct lws_context *context;
     lws_log_cx_t log;
     int lws_bell; // lws's own eventfd, see destroy_context; -1: none
     int epoll;
-    int limit;                   // entries in `fds`
-    int end;                     // those from here on were never used
-    entry *fds;                  // mapped whole; untouched pages cost nothing
-    int shake_first, shake_last; // descriptors, in the order of their events;
-                                 // -1: none
-    uint64_t shaken_ns;          // spent on handshakes in this turn
-    bool unarmed;                // some entry is UNKNOWN
+    int limit;          // entries in `fds`
+    int end;            // those from here on were never used
+    entry *fds;         // mapped whole; untouched pages cost nothing
+    line shaking;       // in the TLS handshake, with something to do
+    line ending;        // their peers have gone
+    uint64_t shaken_ns; // spent on handshakes in this turn
+    bool unarmed;       // some entry is UNKNOWN
     ws_lock gate; // taken before `turn` and, by the pump, let go before it:
                   // whoever waits for the pump goes first
     ws_lock turn; // guards all above
@@ -94,6 +102,10 @@ to_epoll(const entry *e)
     uint32_t events = ((e->want & WS_LOOP_READ) != 0 ? EPOLLIN : 0u) |
                       ((e->want & WS_LOOP_WRITE) != 0 ? EPOLLOUT : 0u);
 
+    // So that those whose peers have gone are known from the others.
+    if (e->kind == LWS && (e->want & WS_LOOP_READ) != 0) {
+        events |= EPOLLRDHUP;
+    }
     // One shot, or it would be reported without end while it waits its turn.
     if (e->shaking) {
         events |= EPOLLONESHOT;
@@ -112,17 +124,20 @@ arm(ws_loop *loop, int fd)
     entry *e = &loop->fds[fd];
     uint32_t events = to_epoll(e);
 
-    if (!e->in_epoll || events == e->armed) {
+    if (!(e->in_epoll || e->taken_out) || e->queued || events == e->armed) {
         return;
     }
     // The end of the connection was told, and nothing else can happen.
     if (e->told_dead && e->armed == DISARMED && e->want == 0) {
         return;
     }
-    if (control(loop, EPOLL_CTL_MOD, fd, events) != 0) {
+    int op = e->taken_out ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    if (control(loop, op, fd, events) != 0) {
         ws_log(WS_LOG_ERROR, "epoll_ctl: %m");
         e->armed = UNKNOWN;
         loop->unarmed = true;
+    } else {
+        e->taken_out = false;
     }
 }
 
@@ -149,26 +164,34 @@ occupy(ws_loop *loop, int fd, enum entry_kind kind, void *user)
     }
 }
 
+static line *
+line_of(ws_loop *loop, const entry *e)
+{
+    return e->shaking ? &loop->shaking : &loop->ending;
+}
+
 static void
 enqueue(ws_loop *loop, int fd)
 {
     entry *e = &loop->fds[fd];
+    line *l = line_of(loop, e);
 
     e->queued = true;
-    e->prev = loop->shake_last;
+    e->prev = l->last;
     e->next = -1;
-    *(e->prev < 0 ? &loop->shake_first : &loop->fds[e->prev].next) = fd;
-    loop->shake_last = fd;
+    *(e->prev < 0 ? &l->first : &loop->fds[e->prev].next) = fd;
+    l->last = fd;
 }
 
 static void
 dequeue(ws_loop *loop, int fd)
 {
     entry *e = &loop->fds[fd];
+    line *l = line_of(loop, e);
 
     e->queued = false;
-    *(e->prev < 0 ? &loop->shake_first : &loop->fds[e->prev].next) = e->next;
-    *(e->next < 0 ? &loop->shake_last : &loop->fds[e->next].prev) = e->prev;
+    *(e->prev < 0 ? &l->first : &loop->fds[e->prev].next) = e->next;
+    *(e->next < 0 ? &l->last : &loop->fds[e->next].prev) = e->prev;
 }
 
 static void
@@ -350,7 +373,7 @@ ws_loop_new(const ws_loop_config *config, ws_loop **out)
     }
     loop->config = *config;
     loop->lws_bell = -1;
-    loop->shake_first = loop->shake_last = -1;
+    loop->shaking = loop->ending = (line){.first = -1, .last = -1};
     if (init_locks(loop) != WS_OK) {
         ws_free(loop);
         return WS_ERR_NOMEM;
@@ -486,6 +509,20 @@ serve_paused(ws_loop *loop, int fd, uint32_t events)
     }
 }
 
+/* A connection whose peer has gone waits for the others to be served. It
+   leaves the set, or it would be reported without end; mostly it would soon
+   anyhow. */
+static void
+put_off(ws_loop *loop, int fd, uint32_t events)
+{
+    entry *e = &loop->fds[fd];
+
+    (void)control(loop, EPOLL_CTL_DEL, fd, 0);
+    e->taken_out = true;
+    e->told = events;
+    enqueue(loop, fd);
+}
+
 static void
 serve_own(ws_loop *loop, int fd, uint32_t events)
 {
@@ -515,6 +552,8 @@ serve(ws_loop *loop, const struct epoll_event *event)
         }
     } else if (e->watch_hangup && (e->want & WS_LOOP_READ) == 0) {
         serve_paused(loop, fd, event->events);
+    } else if ((event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+        put_off(loop, fd, event->events);
     } else {
         serve_lws(loop, fd, event->events);
     }
@@ -547,9 +586,40 @@ shake_one(ws_loop *loop, int fd)
 static void
 shake(ws_loop *loop)
 {
-    for (bool more = true; more && loop->shake_first >= 0;) {
-        shake_one(loop, loop->shake_first);
+    for (bool more = true; more && loop->shaking.first >= 0;) {
+        shake_one(loop, loop->shaking.first);
         more = loop->shaken_ns < WS_LOOP_SHAKE_NS;
+    }
+}
+
+/* Reads what the peer may have left, and closes. */
+static void
+end_one(ws_loop *loop, int fd)
+{
+    entry *e = &loop->fds[fd];
+    uint32_t tag = e->tag;
+
+    dequeue(loop, fd);
+    if (!e->watch_hangup || (e->want & WS_LOOP_READ) != 0) {
+        serve_lws(loop, fd, e->told);
+    }
+    if (e->tag == tag) {
+        arm(loop, fd); // there was more to read, or it was paused meanwhile
+    }
+}
+
+/* Thousands may go in one moment. Nothing waits for their end, so one at least
+   has its turn, and `more` as far as the time goes. */
+static void
+end(ws_loop *loop, bool more)
+{
+    uint64_t until = loop->ending.first < 0 ? 0 : ws_now_ns() + END_NS;
+
+    while (loop->ending.first >= 0) {
+        end_one(loop, loop->ending.first);
+        if (!more || ws_now_ns() >= until) {
+            return;
+        }
     }
 }
 
@@ -567,7 +637,7 @@ ws_loop_turn(ws_loop *loop, int timeout_ms)
     if (wait == 0 && timeout_ms > 0) {
         wait = 1; // a timer of lws is less than that ahead
     }
-    if (loop->shake_first >= 0) {
+    if (loop->shaking.first >= 0 || loop->ending.first >= 0) {
         wait = 0;
     }
     ws_loop_leave(loop);
@@ -579,6 +649,7 @@ ws_loop_turn(ws_loop *loop, int timeout_ms)
         serve(loop, &loop->events[i]);
     }
     shake(loop);
+    end(loop, count < BATCH); // else there is more to be seen first
     return count > 0 ? count : 0;
 }
 
@@ -620,7 +691,7 @@ ws_loop_adopt(ws_loop *loop, struct lws_vhost *vhost, const char *protocol,
 bool
 ws_loop_is_shaking(const ws_loop *loop)
 {
-    return loop->shake_first >= 0 || loop->shaken_ns >= WS_LOOP_SHAKE_NS;
+    return loop->shaking.first >= 0 || loop->shaken_ns >= WS_LOOP_SHAKE_NS;
 }
 
 void

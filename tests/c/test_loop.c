@@ -480,6 +480,107 @@ a_busy_pump_does_not_starve_a_fork(void)
 
 /* ---- running out */
 
+/* ---- many peers go at once */
+
+enum { GOING = 450 }; // with both ends within the usual 1024 descriptors
+
+typedef struct departure {
+    conn conns[GOING];
+    int fds[GOING];
+} departure;
+
+static unsigned
+count_closed(const departure *all)
+{
+    unsigned closed = 0;
+    for (size_t i = 0; i < GOING; i++) {
+        closed += all->conns[i].closed;
+    }
+    return closed;
+}
+
+static void
+whoever_stays_does_not_wait_for_those_who_go(void)
+{
+    static departure all;
+    server s = new_server();
+    conn other = {0};
+    char byte;
+    int fd = connect_to(&s, s.plain, &other);
+    for (size_t i = 0; i < GOING; i++) {
+        all.conns[i].mute = true;
+        all.fds[i] = connect_to(&s, s.plain, &all.conns[i]);
+    }
+    for (size_t i = 0; i < GOING; i++) {
+        CHECK_EQ(send(all.fds[i], "last words", 10, 0), 10);
+        if (i % 2 == 0) {
+            CHECK_EQ(close(all.fds[i]), 0);
+        } else {
+            reset(all.fds[i]);
+        }
+    }
+    // It stands behind all of them.
+    CHECK_EQ(send(fd, "x", 1, 0), 1);
+    TURN_UNTIL(&s, readable(fd));
+    CHECK_EQ(recv(fd, &byte, 1, 0), 1);
+    CHECK(count_closed(&all) < GOING / 2);
+    TURN_UNTIL(&s, count_closed(&all) == GOING);
+    for (size_t i = 0; i < GOING; i += 2) {
+        CHECK_EQ(all.conns[i].received, 10);
+    }
+    CHECK_EQ(turn_for(&s, 30), 0);
+    CHECK_EQ(close(fd), 0);
+    free_server(&s);
+}
+
+/* More than is read at once. */
+static void
+what_stands_before_the_end_is_read(void)
+{
+    enum { SIZE = 100 * 1000 };
+    static char data[SIZE];
+    server s = new_server();
+    conn c = {.mute = true};
+    int fd = connect_to(&s, s.plain, &c);
+    CHECK_EQ(send(fd, data, SIZE, MSG_NOSIGNAL), SIZE);
+    CHECK_EQ(close(fd), 0);
+    TURN_UNTIL(&s, c.closed);
+    CHECK_EQ(c.received, SIZE);
+    free_server(&s);
+}
+
+/* So many that but one of them has its turn in the first. */
+static void
+one_that_goes_may_be_paused_or_killed_before_its_turn(void)
+{
+    static departure all;
+    server s = new_server();
+    conn *paused = &all.conns[100];
+    conn *killed = &all.conns[101];
+    for (size_t i = 0; i < GOING; i++) {
+        all.conns[i].mute = true;
+        all.fds[i] = connect_to(&s, s.plain, &all.conns[i]);
+    }
+    for (size_t i = 0; i < GOING; i++) {
+        CHECK_EQ(send(all.fds[i], "last words", 10, 0), 10);
+        CHECK_EQ(close(all.fds[i]), 0);
+    }
+    (void)ws_loop_turn(s.loop, WAIT_MS);
+    CHECK(paused->closed + killed->closed == 0);
+    CHECK_EQ(lws_rx_flow_control(paused->wsi, 0), 0);
+    ws_loop_watch_hangup(s.loop, paused->wsi, true);
+    lws_wsi_close(killed->wsi, LWS_TO_KILL_SYNC);
+    CHECK_EQ(killed->closed, 1);
+    TURN_UNTIL(&s, count_closed(&all) == GOING - 1 && paused->fins == 1);
+    CHECK_EQ(paused->received, 0);
+    CHECK_EQ(turn_for(&s, 30), 0);
+    CHECK_EQ(lws_rx_flow_control(paused->wsi, 1), 0);
+    TURN_UNTIL(&s, paused->closed);
+    CHECK_EQ(paused->received, 10);
+    CHECK_EQ(killed->closed, 1);
+    free_server(&s);
+}
+
 static void
 a_loop_that_cannot_be_made_leaves_nothing(void)
 {
@@ -612,6 +713,9 @@ static const ws_test tests[] = {
     TEST(a_busy_pump_does_not_starve_a_fork),
     TEST(handshakes_take_turns_with_others),
     TEST(a_handshake_may_end_while_it_waits),
+    TEST(whoever_stays_does_not_wait_for_those_who_go),
+    TEST(what_stands_before_the_end_is_read),
+    TEST(one_that_goes_may_be_paused_or_killed_before_its_turn),
     TEST(a_loop_that_cannot_be_made_leaves_nothing),
 };
 

@@ -422,6 +422,48 @@ a_large_message_is_inflated_in_many_turns(void)
     free(zeros);
 }
 
+/* Ten clients with fourteen megabytes each, and one beside them. */
+static void
+clients_share_the_time_of_a_turn(void)
+{
+    enum { SIZE = 1 << 20, COUNT = 14, CLIENTS = 10 };
+    size_t size = 0;
+    uint8_t *zeros = calloc(1, SIZE);
+    uint8_t *packed =
+        deflate_kit_compress(zeros, SIZE, 9, 15, Z_SYNC_FLUSH, &size);
+    wire_setup setup = wire_defaults();
+    setup.config.compression = true;
+    setup.config.max_message_size = SIZE;
+    wire w = wire_open(&setup);
+    peer peers[CLIENTS];
+    for (size_t i = 0; i < CLIENTS; i++) {
+        peers[i] = peer_dial(&w);
+        peer_say(&peers[i], peer_request("/", DEFLATE));
+        (void)peer_expect_switch(&peers[i]);
+    }
+    peer other = peer_open(&w, "/");
+    uint64_t turns = WIRE_COUNTED(&w, turns);
+    for (size_t n = 0; n < COUNT; n++) {
+        for (size_t i = 0; i < CLIENTS; i++) {
+            peer_frame_out(&peers[i], BINARY_PACKED, packed, size);
+        }
+    }
+    while (WIRE_COUNTED(&w, received) < CLIENTS * COUNT) {
+        peer_frame_out(&other, PEER_PING, "still there?", 12);
+        peer_expect(&other, PEER_PONG, "still there?", 12);
+    }
+    // A turn has a few megabytes, not one of each client.
+    CHECK(WIRE_COUNTED(&w, turns) - turns >= 2 * COUNT);
+    CHECK_EQ(WIRE_COUNTED(&w, received_bytes), CLIENTS * COUNT * SIZE);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        peer_leave(&peers[i]);
+    }
+    peer_leave(&other);
+    (void)wire_close(&w);
+    free(packed);
+    free(zeros);
+}
+
 static void
 without_a_taker_they_are_inflated_checked_and_dropped(void)
 {
@@ -603,6 +645,7 @@ static const ws_test tests[] = {
     TEST(a_character_may_be_cut_wherever_a_buffer_ends),
     TEST(a_client_has_only_its_share_of_a_turn),
     TEST(a_large_message_is_inflated_in_many_turns),
+    TEST(clients_share_the_time_of_a_turn),
     TEST(without_a_taker_they_are_inflated_checked_and_dropped),
     TEST(a_client_that_goes_inside_a_message_leaves_nothing),
     TEST(an_idle_client_costs_the_same_with_compression_and_without),

@@ -107,6 +107,7 @@ class Figures:
     size: int  # bytes of address space
     descriptors: int
     cpu: float  # seconds, since it started
+    delayed: float  # seconds that its threads were ready to run and had no CPU
 
 
 @dataclass
@@ -181,11 +182,13 @@ class Siege:
         status = self._status()
         times = (proc / "stat").read_text().rpartition(")")[2].split()
         ticks = int(times[11]) + int(times[12])
+        threads = list(proc.glob("task/*/schedstat"))
         return Figures(
             rss=status["VmRSS"],
             size=status["VmSize"],
             descriptors=len(os.listdir(proc / "fd")),
             cpu=ticks / os.sysconf("SC_CLK_TCK"),
+            delayed=sum(int(file.read_text().split()[1]) for file in threads) / 1e9,
         )
 
     def _status(self) -> dict[str, int]:
