@@ -175,9 +175,7 @@ def conn() -> Iterator[bytes]:
     for text in OFFERS:
         offer = f"Sec-WebSocket-Extensions: {text}".split("\n")[0]
         for data in (b"", frame(0xC1, HELLO)):
-            yield chosen(
-                request("GET / HTTP/1.1", [*UPGRADE, offer]) + data, raw, 0
-            )
+            yield chosen(request("GET / HTTP/1.1", [*UPGRADE, offer]) + data, raw, 0)
 
 
 def utf8() -> Iterator[bytes]:
@@ -332,6 +330,7 @@ PACKED = [
     packed("Grüße, 世界 😀".encode() * 5),
     *(packed(JSON, level) for level in (0, 1, 3, 9)),
     packed(JSON, 9, 9),
+    *(packed(JSON[:90] + bytes(n) + JSON[:90], 9) for n in (8200, 16300, 32400)),
     packed(JSON, 6, 15, zlib.Z_FULL_FLUSH),
     packed(JSON, 6, 15, zlib.Z_FINISH),
     packed(JSON[:400])[:-1],
@@ -352,11 +351,11 @@ def inflate() -> Iterator[bytes]:
 def deflate() -> Iterator[bytes]:
     for data in (b"", b"a", b"Hello", JSON, bytes(500), bytes(range(256)) * 2):
         for bits in range(7):
-            how = (0, 0, bits, 0, 3 + bits, 0)
-            yield chosen(data, 0, 0, *how, 0)
-            yield chosen(data, 40, 0, *how, 2, 9, 9)
-            yield chosen(data, 30, 0, 200, *how[1:], 2, 9, 9)
-            yield chosen(data, 200, 1 << bits, *how, 0)
+            how = (bits, 0, 3 + bits, 10 * bits)
+            yield chosen(data, 0, 0, 0, *how, 0)
+            yield chosen(data, 9, 0, 0, *how, 2, 9, 9)
+            yield chosen(data, 30, 0, 200, *how, 3, 1, 2, 3, 2, 1, 0x80)
+            yield chosen(data, 3, 2 << bits, 0, *how, 0)  # as far as the window
 
 
 def packed_frames() -> Iterator[bytes]:
