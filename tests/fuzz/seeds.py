@@ -323,6 +323,8 @@ PACKED = [
     b"\x00\x04\x00\xfb\xff",  # the tail would be its bytes
     b"\x01\x04\x00\xfb\xff",
     b"\x01\x02\x00\xfd\xff",
+    # A block that ends two bits before the tail does.
+    bytes.fromhex("04c0019224499224492416358fac9ebdff7ff700"),
     b"\x07",
     b"\x78\x9c" + HELLO,
     b"\x04" * 40,
