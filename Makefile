@@ -54,7 +54,7 @@ fuzz: .deps/ready ## five minutes for each fuzz target, or ARGS="--seconds N TAR
 	@scripts/fuzz $(ARGS)
 
 fuzz-quick: .deps/ready ## their corpus, and a few seconds more
-	@scripts/fuzz --seconds 4 --jobs 2 $(ARGS)
+	@scripts/fuzz --seconds 3 --jobs 2 $(ARGS)
 
 lint: build ## formatters, types, static analysis
 	@scripts/lint

@@ -152,6 +152,10 @@ each_kind_of_block_is_understood_or_refused(void)
          BYTES("\xf2\x48\xcd\xc9\xc9\x07\x11\x00"), NULL},
         {"back beyond a last block",
          BYTES("\xf3\x48\xcd\xc9\xc9\x07\x00\x02\x22\x00"), NULL},
+        {"a block that ends inside the tail's last byte",
+         BYTES("\x04\xc0\x01\x92\x24\x49\x92\x24\x49\x24\x16\x35\x8f\xac"
+               "\x9e\xbd\xff\x7f\xf7\x00"),
+         NULL},
         {"a zlib header", BYTES("\x78\x9c\xf3\x48\xcd\xc9\xc9\x07\x00"), NULL},
     };
     uint8_t out[256];

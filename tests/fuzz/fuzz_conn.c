@@ -45,6 +45,7 @@ static const ws_decode_limits compressed_limits = {
 /* ---- the server, one for all inputs */
 
 static wire server;
+static uint64_t dials; // connections that there were
 
 /* Nothing is left, not even a block of memory. */
 static void
@@ -66,6 +67,27 @@ start_server(void)
         server = wire_open(&setup);
         CHECK_EQ(atexit(stop_server), 0);
     }
+}
+
+/* What became of every connection is known. */
+static bool
+is_decided(void)
+{
+    return WIRE_COUNTED(&server, refused_handshakes) +
+               WIRE_COUNTED(&server, failed_handshakes) +
+               WIRE_COUNTED(&server, served_pages) +
+               ws_hub_get_stats(server.hub).joined ==
+           dials;
+}
+
+/* The pump has done with all of them, and its events are queued. */
+static void
+settle(void)
+{
+    WITHIN(is_decided() && ws_hub_present(server.hub) == 0, 10);
+    uint64_t turns = WIRE_COUNTED(&server, turns);
+    ws_wake_ring(ws_hub_wake(server.hub));
+    WITHIN(WIRE_COUNTED(&server, turns) > turns, 10);
 }
 
 /* ---- what comes back */
@@ -257,7 +279,8 @@ check_code(unsigned code, const frame_log *log, unsigned otherwise)
     }
 }
 
-/* All that is queued. `log` NULL: what it should be is not known. */
+/* All that is queued. `log` NULL: what it should be is not
+ * known. */
 static void
 check_events(const frame_log *log, bool whole)
 {
@@ -400,7 +423,7 @@ converse(peer *p, fuzz_input in, fuzz_cuts cuts, uint8_t manner)
         check_answer(got, &log, manner);
     }
     peer_close(p);
-    WITHIN(ws_hub_present(server.hub) == 0, 10);
+    settle();
     check_events(raw ? NULL : &log, whole);
     frame_log_free(&log);
 }
@@ -426,6 +449,7 @@ run(fuzz_input in)
     hold_timer(SIG_BLOCK);
     start_server();
     peer p = peer_dial(&server);
+    dials++;
     converse(&p, in, cuts, manner);
     (void)wire_check_law(&server);
     CHECK(ws_alloc_live() < LIVE_MAX);

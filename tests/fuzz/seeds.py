@@ -324,6 +324,8 @@ PACKED = [
     b"\x00\x04\x00\xfb\xff",  # the tail would be its bytes
     b"\x01\x04\x00\xfb\xff",
     b"\x01\x02\x00\xfd\xff",
+    # A block that ends two bits before the tail does.
+    bytes.fromhex("04c0019224499224492416358fac9ebdff7ff700"),
     b"\x07",
     b"\x78\x9c" + HELLO,
     b"\x04" * 40,
@@ -331,6 +333,7 @@ PACKED = [
     packed("Grüße, 世界 😀".encode() * 5),
     *(packed(JSON, level) for level in (0, 1, 3, 9)),
     packed(JSON, 9, 9),
+    *(packed(JSON[:90] + bytes(n) + JSON[:90], 9) for n in (8200, 16300, 32400)),
     packed(JSON, 6, 15, zlib.Z_FULL_FLUSH),
     packed(JSON, 6, 15, zlib.Z_FINISH),
     packed(JSON[:400])[:-1],
@@ -351,11 +354,11 @@ def inflate() -> Iterator[bytes]:
 def deflate() -> Iterator[bytes]:
     for data in (b"", b"a", b"Hello", JSON, bytes(500), bytes(range(256)) * 2):
         for bits in range(7):
-            how = (0, 0, bits, 0, 3 + bits, 0)
-            yield chosen(data, 0, 0, *how, 0)
-            yield chosen(data, 40, 0, *how, 2, 9, 9)
-            yield chosen(data, 30, 0, 200, *how[1:], 2, 9, 9)
-            yield chosen(data, 200, 1 << bits, *how, 0)
+            how = (bits, 0, 3 + bits, 10 * bits)
+            yield chosen(data, 0, 0, 0, *how, 0)
+            yield chosen(data, 9, 0, 0, *how, 2, 9, 9)
+            yield chosen(data, 30, 0, 200, *how, 3, 1, 2, 3, 2, 1, 0x80)
+            yield chosen(data, 3, 2 << bits, 0, *how, 0)  # as far as the window
 
 
 def packed_frames() -> Iterator[bytes]:
