@@ -39,6 +39,7 @@ typedef struct entry {
     bool told_dead;    // in this pause
     bool shaking;      // LWS: in the TLS handshake
     bool queued;       // ... with something to do, see ws_loop.shake_first
+    bool deaf;         // LWS: reads nothing before there is room to write
     union {
         ws_loop_fn *fn; // OWN
         struct {
@@ -94,6 +95,9 @@ to_epoll(const entry *e)
     uint32_t events = ((e->want & WS_LOOP_READ) != 0 ? EPOLLIN : 0u) |
                       ((e->want & WS_LOOP_WRITE) != 0 ? EPOLLOUT : 0u);
 
+    if (e->deaf) {
+        events = EPOLLOUT;
+    }
     // One shot, or it would be reported without end while it waits its turn.
     if (e->shaking) {
         events |= EPOLLONESHOT;
@@ -445,10 +449,25 @@ ws_loop_leave(ws_loop *loop)
     ws_lock_release(&loop->turn);
 }
 
+/* What is there to read would be reported without end. */
+static void
+judge_hearing(ws_loop *loop, int fd)
+{
+    entry *e = &loop->fds[fd];
+    bool deaf = ws_tls_is_deaf(e->user);
+
+    if (deaf != e->deaf) {
+        e->deaf = deaf;
+        arm(loop, fd);
+    }
+}
+
 static void
 serve_lws(ws_loop *loop, int fd, uint32_t events)
 {
-    unsigned want = loop->fds[fd].want;
+    const entry *e = &loop->fds[fd];
+    uint32_t tag = e->tag;
+    unsigned want = e->want;
     bool broken = (events & (EPOLLHUP | EPOLLERR)) != 0;
     struct lws_pollfd pollfd = {
         .fd = fd,
@@ -460,6 +479,9 @@ serve_lws(ws_loop *loop, int fd, uint32_t events)
     };
 
     (void)lws_service_fd(loop->context, &pollfd);
+    if (e->tag == tag) {
+        judge_hearing(loop, fd);
+    }
 }
 
 /* A connection that lws does not read from, whose peer is watched. */
