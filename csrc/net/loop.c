@@ -42,6 +42,7 @@ typedef struct entry {
     bool queued;       // in a line of ws_loop
     bool taken_out;    // of the set, while it waits in `ending`
     uint32_t told;     // what was reported then
+    bool deaf;         // LWS: reads nothing before there is room to write
     union {
         ws_loop_fn *fn; // OWN
         struct {
@@ -105,6 +106,9 @@ to_epoll(const entry *e)
     // So that those whose peers have gone are known from the others.
     if (e->kind == LWS && (e->want & WS_LOOP_READ) != 0) {
         events |= EPOLLRDHUP;
+    }
+    if (e->deaf) {
+        events = EPOLLOUT;
     }
     // One shot, or it would be reported without end while it waits its turn.
     if (e->shaking) {
@@ -468,10 +472,25 @@ ws_loop_leave(ws_loop *loop)
     ws_lock_release(&loop->turn);
 }
 
+/* What is there to read would be reported without end. */
+static void
+judge_hearing(ws_loop *loop, int fd)
+{
+    entry *e = &loop->fds[fd];
+    bool deaf = ws_tls_is_deaf(e->user);
+
+    if (deaf != e->deaf) {
+        e->deaf = deaf;
+        arm(loop, fd);
+    }
+}
+
 static void
 serve_lws(ws_loop *loop, int fd, uint32_t events)
 {
-    unsigned want = loop->fds[fd].want;
+    const entry *e = &loop->fds[fd];
+    uint32_t tag = e->tag;
+    unsigned want = e->want;
     bool broken = (events & (EPOLLHUP | EPOLLERR)) != 0;
     struct lws_pollfd pollfd = {
         .fd = fd,
@@ -483,6 +502,9 @@ serve_lws(ws_loop *loop, int fd, uint32_t events)
     };
 
     (void)lws_service_fd(loop->context, &pollfd);
+    if (e->tag == tag) {
+        judge_hearing(loop, fd);
+    }
 }
 
 /* A connection that lws does not read from, whose peer is watched. */

@@ -116,6 +116,13 @@ ws_tls_is_shaking(struct lws *wsi)
     return ssl != NULL && SSL_is_init_finished(ssl) == 0;
 }
 
+bool
+ws_tls_is_deaf(struct lws *wsi)
+{
+    SSL *ssl = lws_get_ssl(wsi);
+    return ssl != NULL && SSL_want_write(ssl) && SSL_in_init(ssl) != 0;
+}
+
 ssize_t
 ws_tls_write(struct lws *wsi, const void *data, size_t size)
 {

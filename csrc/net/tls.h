@@ -55,6 +55,10 @@ int ws_tls_set_up(struct lws_vhost *vhost, struct ssl_ctx_st *ctx);
 /* Whether the connection speaks TLS and its handshake is not done. */
 bool ws_tls_is_shaking(struct lws *wsi);
 
+/* Whether OpenSSL has something of its own to send, for which there is no
+   room, and reads nothing before it is gone: in the handshake, or new keys. */
+bool ws_tls_is_deaf(struct lws *wsi);
+
 /*
  * Has one record written: bytes taken, which is all (1 to WS_TLS_RECORD); or
  * 0, no room: the next call must bring the same bytes; or -1: it is broken.

@@ -774,6 +774,47 @@ a_flood_of_new_keys_holds_nobody_up(void)
     (void)wire_close(&w);
 }
 
+/* Until the server has no room for a pong, or for new keys of its own that go
+   before it. */
+static void
+ask_until_full(const wire *w, const peer *p)
+{
+    uint64_t before = WIRE_COUNTED(w, short_writes);
+    while (WIRE_COUNTED(w, short_writes) == before) {
+        uint64_t writes = WIRE_COUNTED(w, writes);
+        update_keys(p, SSL_KEY_UPDATE_REQUESTED);
+        peer_frame_out(p, PEER_PING, "you?", 4);
+        // OpenSSL breaks at the second such wish during a refused write.
+        WITHIN(WIRE_COUNTED(w, writes) > writes, 10);
+    }
+}
+
+/* Until its keys are gone OpenSSL reads nothing, and what is there to read
+   would be reported again and again. */
+static void
+keys_that_nobody_reads_let_the_pump_sleep(void)
+{
+    enum { TRIES = 12, MOST = 100 };
+    wire w = open_default();
+    for (int i = 0; i < TRIES; i++) { // in some it is the keys
+        peer p = peer_open_small(&w, "/", 4096);
+        ask_until_full(&w, &p);
+        peer_frame_out(&p, PEER_PING, "me", 2);
+        uint64_t turns = WIRE_COUNTED(&w, turns);
+        (void)usleep(50000);
+        CHECK(WIRE_COUNTED(&w, turns) - turns < MOST);
+        peer_frame frame = peer_read(&p);
+        while (frame.size == 4) {
+            CHECK_EQ(frame.first, PEER_PONG);
+            frame = peer_read(&p);
+        }
+        CHECK_EQ(frame.size, 2);
+        CHECK_MEM_EQ(frame.data, "me", 2);
+        peer_leave(&p);
+    }
+    (void)wire_close(&w);
+}
+
 /* ---- time */
 
 static atomic_ullong ahead_s; // of the clock
@@ -913,6 +954,7 @@ static const ws_test tests[] = {
     TEST(a_client_that_reads_nothing_is_cut_in_time),
     TEST(no_memory_for_the_refused_record_ends_the_client_alone),
     TEST(a_flood_of_new_keys_holds_nobody_up),
+    TEST(keys_that_nobody_reads_let_the_pump_sleep),
     TEST(a_session_may_last_for_days),
     TEST(a_closed_port_lives_on_in_its_connections_and_no_longer),
     TEST(without_memory_there_is_no_port_and_no_leak),
