@@ -66,41 +66,35 @@ ws_inflater_reset(ws_inflater *inflater)
     inflater->tail_used = 0;
 }
 
-/* inflate(), until the input is used up, the room is, or something is wrong:
-   zlib stops at a block that says it is the last. */
+/* One call, after which it is known what was seen last. */
 static int
-inflate_all(ws_inflater *inflater)
+inflate_some(ws_inflater *inflater)
 {
     z_stream *z = &inflater->z;
-    int rc = Z_OK;
-    do { // also without input: more may wait to come out
-        uInt before = z->avail_in;
-        rc = inflate(z, Z_SYNC_FLUSH);
-        if (rc != Z_BUF_ERROR) { // then nothing was left, and it forgets
-            inflater->seen = z->data_type;
-        }
-        inflater->fresh = inflater->fresh && z->avail_in == before;
-        if (rc == Z_STREAM_END) {
-            begin_stream(inflater);
-        }
-    } while (rc == Z_STREAM_END && z->avail_in > 0);
+    uInt before = z->avail_in;
+    int rc = inflate(z, Z_SYNC_FLUSH);
+    if (rc != Z_BUF_ERROR) { // then nothing was left, and it forgets
+        inflater->seen = z->data_type;
+    }
+    inflater->fresh = inflater->fresh && z->avail_in == before;
     return rc;
 }
 
+/* Until the input is used up, the room is, a final block ends, or something is
+   wrong. */
 static ws_inflate_result
 run(ws_inflater *inflater)
 {
-    switch (inflate_all(inflater)) {
-    case Z_STREAM_END:
+    z_stream *z = &inflater->z;
+    int rc = inflate_some(inflater);
+    if (rc == Z_STREAM_END) {
+        begin_stream(inflater);
         return WS_INFLATE_DONE;
-    case Z_OK:
-    case Z_BUF_ERROR: // there was nothing left to do
-        return inflater->z.avail_out == 0 ? WS_INFLATE_FULL : WS_INFLATE_DONE;
-    case Z_MEM_ERROR:
-        return WS_INFLATE_NOMEM;
-    default:
-        return WS_INFLATE_BAD;
     }
+    if (rc != Z_OK && rc != Z_BUF_ERROR) {
+        return rc == Z_MEM_ERROR ? WS_INFLATE_NOMEM : WS_INFLATE_BAD;
+    }
+    return z->avail_out == 0 ? WS_INFLATE_FULL : WS_INFLATE_DONE;
 }
 
 ws_inflate_result
