@@ -65,16 +65,23 @@ client_ctx(void)
     return ctx;
 }
 
-/* Connected, without TLS. */
+/* Connected, without TLS, with `buffer` as in peer_dial_port. */
 static peer
-dial_bare(const ws_port *port)
+dial_small(const ws_port *port, int buffer)
 {
     struct sockaddr_in address = {
         .sin_family = AF_INET,
         .sin_port = htons(ws_port_addr(port)->port),
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
     };
-    return peer_connect_bare((struct sockaddr *)&address, sizeof address, 0);
+    return peer_connect_bare((struct sockaddr *)&address, sizeof address,
+                             buffer);
+}
+
+static peer
+dial_bare(const ws_port *port)
+{
+    return dial_small(port, 0);
 }
 
 /* Connected, with TLS of the test's own. */
@@ -552,6 +559,39 @@ a_client_may_go_in_mid_handshake(void)
     (void)wire_close(&w);
 }
 
+/* What the server has to say does not fit, and there is more to read than it
+   can take before that is gone. */
+static void
+a_handshake_that_nobody_reads_lets_the_pump_sleep(void)
+{
+    enum { LINKS = 100, MOST = 100 };
+    uint8_t hello[1024];
+    SSL_CTX *ctx = client_ctx();
+    size_t size = (size_t)take_hello(ctx, hello, sizeof hello);
+    pem_pair leaf = pem_make("leaf", NULL, false);
+    const char *both = pem_write_pair("both", &leaf);
+    for (int i = 0; i < LINKS; i++) {
+        (void)pem_write_cert("both", "a", leaf.cert);
+    }
+    wire_setup setup = wire_defaults();
+    setup.config.send_buffer = 4096;
+    wire w = open_with(&setup);
+    ws_port *port = add_port(&w, load(both, NULL, NULL));
+    peer p = dial_small(port, 4096);
+    peer_send(&p, hello, size);
+    peer_wait(&p, POLLIN);
+    peer_send(&p, "more", 4);
+    uint64_t turns = WIRE_COUNTED(&w, turns);
+    (void)usleep(100000);
+    CHECK(WIRE_COUNTED(&w, turns) - turns < MOST);
+    peer_expect_end(&p); // for "more" is no record
+    peer_close(&p);
+    ws_port_unref(port);
+    pem_free(&leaf);
+    SSL_CTX_free(ctx);
+    (void)wire_close(&w);
+}
+
 static void
 closing_the_pump_waits_for_no_handshake(void)
 {
@@ -948,6 +988,7 @@ static const ws_test tests[] = {
     TEST(whatever_is_no_tls_is_cut),
     TEST(a_handshake_that_is_left_is_cut_without_a_word),
     TEST(a_client_may_go_in_mid_handshake),
+    TEST(a_handshake_that_nobody_reads_lets_the_pump_sleep),
     TEST(closing_the_pump_waits_for_no_handshake),
     TEST(a_refused_record_comes_again_before_all_else),
     TEST(a_client_may_ask_for_new_keys_at_any_time),

@@ -39,7 +39,9 @@ static const ws_decode_limits plain_limits = {
 static const ws_decode_limits compressed_limits = {
     .max_message_size = MESSAGE_MAX,
     .max_fragments = WS_DECODE_MAX_FRAGMENTS,
-    .max_compressed_size = MESSAGE_MAX + MESSAGE_MAX / 8 + 64,
+    .max_compressed_size =
+        MESSAGE_MAX + MESSAGE_MAX / 8 + MESSAGE_MAX / 64 + 64,
+    .compressed_frame_extra = 16,
 };
 
 /* ---- the server, one for all inputs */
