@@ -21,7 +21,7 @@ TURNED_AWAY = "before TLS nobody is told why: test_tls.c"
 WITHOUT_TLS = {
     "a_request_that_takes_too_long_is_408": "silence is cut, not answered: test_tls.c",
     "without_descriptors_the_waiting_come_in_later": "a handshake takes two",
-    "an_idle_client_costs_the_same_with_compression_and_without": "TLS adds nothing here",
+    "an_idle_client_costs_the_same_with_compression_and_without": "has no TLS in it",
     "an_address_has_room_again_when_one_of_its_sockets_ends": TURNED_AWAY,
     "silent_sockets_are_counted_against_their_address": TURNED_AWAY,
     "who_is_refused_later_is_counted_until_the_end": TURNED_AWAY,
