@@ -31,8 +31,8 @@ class EchoServer:
         self.hub = wssend.WSHub(id_query="id", subprotocols=subprotocols, **options)
         self.hub.add_page("/page", "text/html", PAGE)
         self.hub.fileno()  # from here on, what clients send is kept for events()
-        files = {} if tls is None else {"tls_cert": tls.cert, "tls_key": tls.key}
-        self.listener = self.hub.listen("127.0.0.1", 0, **files)
+        cert, key = (None, None) if tls is None else (tls.cert, tls.key)
+        self.listener = self.hub.listen("127.0.0.1", 0, tls_cert=cert, tls_key=key)
         self.seen: dict[str, list[wssend.Event]] = {}
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="echo")

@@ -182,11 +182,10 @@ reference_frame_judge(const reference_frame *f, bool size_known,
         return 1002;
     }
     bool packed = first ? f->rsv1 : m->compressed;
-    uint64_t most = packed
-                        ? limits->max_compressed_size +
-                              (uint64_t)limits->compressed_frame_extra *
-                                  (m->frames + 1)
-                        : limits->max_message_size;
+    uint64_t most =
+        packed ? limits->max_compressed_size +
+                     (uint64_t)limits->compressed_frame_extra * (m->frames + 1)
+               : limits->max_message_size;
     if (!size_known || control) {
         return 0;
     }
