@@ -352,8 +352,16 @@ static const life_setup PLAIN = {
     .turns_most = 5000, // a pump that spins makes more than that
 };
 
+/* The errno that is planned. */
+static bool
+is_planned(int err)
+{
+    return err == atomic_load(&plan.err);
+}
+
 static const life_setup TLS = {
     .tls = TLS1_3_VERSION,
+    .excuses = is_planned,
     .on_begun = note_begun,
     .turns_most = 5000,
 };
