@@ -27,7 +27,6 @@ typedef struct guest {
     bool cleanly;    /* which was a FIN, under TLS behind a close_notify */
     bool broken;     /* something could not be sent any more */
     bool said_close;
-    bool mid_frame;    /* has sent a part of a frame: says nothing else */
     ws_client *client; /* a reference; NULL: never found */
     size_t frames;     /* whole messages received, */
     size_t inflated;   /* of them compressed */
@@ -194,9 +193,7 @@ guest_take_frame(guest *g, const uint8_t *frame, size_t header, size_t size)
         g->frames++;
         break;
     case PEER_PING:
-        if (!g->mid_frame) {
-            guest_frame(g, PEER_PONG, frame + header, size - header);
-        }
+        guest_frame(g, PEER_PONG, frame + header, size - header);
         break;
     case PEER_PONG:
         break;
