@@ -6,6 +6,7 @@
 #ifndef WS_TESTS_PEM_H
 #define WS_TESTS_PEM_H
 
+#include <ftw.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -80,14 +81,23 @@ pem_free(pem_pair *pair)
 
 /* ---- files */
 
+static inline int
+pem_remove_one(const char *path, const struct stat *file, int type,
+               struct FTW *at)
+{
+    (void)file;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
 static inline void
 pem_remove_folder(void)
 {
-    char command[64];
-    (void)snprintf(command, sizeof command, "rm -rf /tmp/wssend-pem-%d",
-                   (int)getpid());
-    if (system(command) != 0) {
-        fprintf(stderr, "not removed: %s\n", command);
+    char folder[64];
+    (void)snprintf(folder, sizeof folder, "/tmp/wssend-pem-%d", (int)getpid());
+    if (nftw(folder, pem_remove_one, 4, FTW_DEPTH | FTW_PHYS) != 0) {
+        fprintf(stderr, "not removed: %s\n", folder);
     }
 }
 
