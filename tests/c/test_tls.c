@@ -859,8 +859,12 @@ keys_that_nobody_reads_let_the_pump_sleep(void)
 
 static atomic_ullong ahead_s; // of the clock
 
-int __real_clock_gettime(clockid_t clock, struct timespec *now);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+#define WRAP(type, name, parameters) \
+    type __real_##name parameters;   \
+    type __wrap_##name parameters;   \
+    type __wrap_##name parameters
+
+WRAP(int, clock_gettime, (clockid_t clock, struct timespec *now));
 
 int
 __wrap_clock_gettime(clockid_t clock, struct timespec *now)
