@@ -268,6 +268,7 @@ cut_record(ws_pump *pump, batch *b)
     size_t used = 0;
     for (size_t i = 0; used < b->size; i++) {
         size_t size = at_most(b->iov[i].iov_len, b->size - used);
+        assert(b->iov[i].iov_base != NULL);
         memcpy(pump->record + used, b->iov[i].iov_base, size);
         used += size;
     }
