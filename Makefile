@@ -2,12 +2,15 @@
 #
 #   PYTHON=...   the Python for a new .venv (default: python3, at least 3.10)
 #   ARGS=...     more arguments, e.g. make test ARGS="-k broadcast -x"
+#   JOBS=...     tests at a time, for they wait more than they work; 0: one
+#                after the other, with their output at once
 #   CASES=...    of make conformance, e.g. CASES="6.* 7.1.1"
 
 SHELL := /bin/bash -euo pipefail
 VENV := .venv
 BUILD := build/dev
 export PYTHON
+export JOBS ?= 4
 
 .PHONY: help setup setup-e2e build run test test-asan test-tsan \
 	test-all-pythons conformance fuzz fuzz-quick hostile lint format bench \
@@ -35,7 +38,7 @@ run: build ## serve the demo page
 	@$(VENV)/bin/wssend serve --demo $(ARGS)
 
 test: build $(if $(filter true,$(CI)),setup-e2e) ## C, Python and documentation tests
-	@$(VENV)/bin/pytest $(ARGS)
+	@$(VENV)/bin/pytest -n $(JOBS) $(ARGS)
 
 test-asan: .deps/ready ## the same under address and undefined sanitizers
 	@scripts/test-sanitized asan $(ARGS)

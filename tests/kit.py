@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -186,10 +187,14 @@ class Process:
         stdin.write(line + "\n")
         stdin.flush()
 
-    def end(self, timeout: float = TIMEOUT) -> str:
-        """Wait for its end, which must be a success, and return what it printed."""
+    def end(self, timeout: float = TIMEOUT, logged: str = "") -> str:
+        """Wait for its end, which must be a success, and return what it printed.
+
+        Each line on stderr must match the pattern.
+        """
         out, err = self._process.communicate(timeout=timeout)
-        assert (self._process.returncode, err) == (0, ""), err
+        others = [line for line in err.splitlines() if not re.fullmatch(logged, line)]
+        assert (self._process.returncode, others) == (0, []), err
         return out
 
     def __enter__(self) -> Process:

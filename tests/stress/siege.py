@@ -6,6 +6,7 @@ machine: nothing is lost, descriptors return, memory is bounded, the log is clea
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
@@ -324,8 +325,10 @@ def siege(
 def record(row: Row) -> None:
     """Put the row among the others, in place of an older one of its name."""
     RECORD.parent.mkdir(exist_ok=True)
-    rows = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-    rows[row.name] = asdict(row)
-    fresh = RECORD.with_suffix(".new")
-    fresh.write_text(json.dumps(rows, indent=1))
-    fresh.replace(RECORD)
+    with RECORD.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # others may run beside this test
+        file.seek(0)
+        rows = json.loads(file.read() or "{}")
+        rows[row.name] = asdict(row)
+        file.truncate(0)
+        file.write(json.dumps(rows, indent=1))
