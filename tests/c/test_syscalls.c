@@ -150,7 +150,10 @@ __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
    The linker wraps what is linked in. A shared library is sent to the program
    itself, where that has a function of the name. */
 
-#define IN_FRONT __attribute__((visibility("default")))
+#define IN_FRONT(name) __asm__(name) __attribute__((visibility("default")))
+
+ssize_t openssl_read(int fd, void *data, size_t size) IN_FRONT("read");
+ssize_t openssl_write(int fd, const void *data, size_t size) IN_FRONT("write");
 
 static ssize_t (*next_read)(int fd, void *data, size_t size);
 static ssize_t (*next_write)(int fd, const void *data, size_t size);
@@ -177,8 +180,8 @@ real_write(int fd, const void *data, size_t size)
 }
 
 /* With an `err` of 0 it is the end. */
-IN_FRONT ssize_t
-read(int fd, void *data, size_t size)
+ssize_t
+openssl_read(int fd, void *data, size_t size)
 {
     if (!fails(TLS_READ)) {
         return real_read(fd, data, size);
@@ -186,8 +189,8 @@ read(int fd, void *data, size_t size)
     return errno == 0 ? 0 : -1;
 }
 
-IN_FRONT ssize_t
-write(int fd, const void *data, size_t size)
+ssize_t
+openssl_write(int fd, const void *data, size_t size)
 {
     if (!fails(TLS_WRITE)) {
         return real_write(fd, data, size);
