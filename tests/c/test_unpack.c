@@ -465,7 +465,7 @@ one_inflater_is_kept_however_many_were_needed_at_once(void)
     CHECK(one > 4096 && one < 64 * 1024);
     CHECK(ws_alloc_bytes() - idle > 15 * one);
     for (size_t i = 0; i < CLIENTS; i++) {
-        peer_frame_out(&peers[i], WS_FRAME_FIN, HELLO + 3, 4);
+        peer_frame_out(&peers[i], WS_FRAME_FIN, &HELLO[3], 4);
         wire_expect_message(&w, "Hello", 5, true);
     }
     CHECK(ws_alloc_bytes() - idle < one + 1024);
