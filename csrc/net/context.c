@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -21,8 +22,9 @@ enum {
     MAX_FDS = 1 << 20,
 };
 
-/* Whether lws was refused memory, in this thread. */
-static _Thread_local bool starved;
+/* How often lws was refused memory. Not by thread: a module that Python loads
+   would pay for that with a block in every thread. */
+static atomic_ulong refusals;
 
 /* lws frees with a size of 0. */
 static void *
@@ -34,7 +36,9 @@ allocate(void *ptr, size_t size, const char *reason)
         return NULL;
     }
     void *block = ws_realloc(ptr, size);
-    starved |= block == NULL;
+    if (block == NULL) {
+        (void)atomic_fetch_add(&refusals, 1);
+    }
     return block;
 }
 
@@ -136,9 +140,10 @@ struct lws_vhost *
 ws_context_new_vhost(struct lws_context *context,
                      const struct lws_context_creation_info *info)
 {
-    starved = false;
+    unsigned long before = atomic_load(&refusals);
     struct lws_vhost *vhost = lws_create_vhost(context, info);
-    if (vhost != NULL && starved) {
+    // Another thread's refusal counts, too: there is no memory, either way.
+    if (vhost != NULL && atomic_load(&refusals) != before) {
         lws_vhost_destroy(vhost);
         return NULL;
     }

@@ -32,6 +32,8 @@ ARGUMENTS = [
     "--disable-extensions",
     "--hide-scrollbars",
 ]
+# One that is started beside another may find its port taken in between.
+STARTS = 5
 CSS = "css selector"
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
@@ -46,26 +48,34 @@ class Browser:
     def __init__(self, chromedriver: str, chromium: str, folder: Path) -> None:
         environment = {**os.environ, "HOME": str(folder), "NO_PROXY": "*"}
         self._log = (folder / "chromedriver.log").open("wb")
-        self._process = subprocess.Popen(
-            [chromedriver, "--port=0"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env=environment,
-        )
+        port = None
+        for _ in range(STARTS):
+            self._process = subprocess.Popen(
+                [chromedriver, "--port=0"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                env=environment,
+            )
+            port = self._read_port()
+            if port is not None:
+                break
+            self._process.wait(20)
         try:
-            self._url = f"http://127.0.0.1:{self._read_port()}"
+            if port is None:
+                raise WebDriverError("no chromedriver started; see chromedriver.log")
+            self._url = f"http://127.0.0.1:{port}"
             self._url += f"/session/{self._new_session(chromium, folder)}"
         except BaseException:
             self.quit()
             raise
 
-    def _read_port(self) -> int:
+    def _read_port(self) -> int | None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if match := re.search(rb"started successfully on port (\d+)", line):
                 return int(match[1])
-        raise WebDriverError("chromedriver did not start; see chromedriver.log")
+        return None
 
     def _new_session(self, chromium: str, folder: Path) -> str:
         options = {

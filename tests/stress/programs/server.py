@@ -120,9 +120,10 @@ class Server:
                 time.sleep(0.001)
 
     def limit_descriptors(self, spare: int) -> None:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         # The listing itself takes one that is free again.
         used = len(os.listdir("/proc/self/fd")) - 1
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (used + spare, hard))
 
     def limit_memory(self, spare: int) -> None:
