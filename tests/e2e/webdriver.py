@@ -60,7 +60,7 @@ class Browser:
             port = self._read_port()
             if port is not None:
                 break
-            self._process.wait(20)
+            self._process.communicate(timeout=20)
         try:
             if port is None:
                 raise WebDriverError("no chromedriver started; see chromedriver.log")
