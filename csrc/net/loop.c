@@ -677,6 +677,16 @@ ws_loop_turn(ws_loop *loop, int timeout_ms)
 
 /* ---- connections */
 
+/* A number that no other socket has; 0: this is none. */
+static uint64_t
+socket_cookie(int fd)
+{
+    uint64_t cookie = 0;
+    socklen_t size = sizeof cookie;
+    int err = getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size);
+    return err == 0 ? cookie : 0;
+}
+
 struct lws *
 ws_loop_adopt(ws_loop *loop, struct lws_vhost *vhost, const char *protocol,
               int fd, void *opaque)
@@ -696,9 +706,15 @@ ws_loop_adopt(ws_loop *loop, struct lws_vhost *vhost, const char *protocol,
         .vh_prot_name = protocol,
         .opaque = opaque,
     };
+    uint64_t cookie = socket_cookie(fd);
     uint64_t begun = ws_now_ns();
     struct lws *wsi = lws_adopt_descriptor_vhost_via_info(&info);
     loop->shaken_ns += ws_now_ns() - begun; // only TLS takes its time
+    // When SSL_set_fd has found no memory, lws closes what OpenSSL takes for
+    // the descriptor: none.
+    if (wsi == NULL && cookie != 0 && socket_cookie(fd) == cookie) {
+        (void)close(fd);
+    }
     if (wsi != NULL && !loop->fds[fd].in_epoll) {
         lws_wsi_close(wsi, LWS_TO_KILL_SYNC);
         return NULL;

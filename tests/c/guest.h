@@ -215,16 +215,23 @@ guest_take_frames(guest *g)
     }
 }
 
+/* Set where the server's OpenSSL fails in the middle of a record, or of a
+   change of keys: the alert that follows is then sealed with a number or a key
+   that its reader has not. */
+static bool guest_expects_odd_alerts;
+
 /* An end without a close_notify, or an alert, may come at any time; anything
    else would be our mistake. */
 static inline bool
 guest_was_cut(int error)
 {
-    unsigned long code = ERR_peek_error();
+    int reason = ERR_GET_REASON(ERR_peek_error());
     return error == SSL_ERROR_SYSCALL ||
            (error == SSL_ERROR_SSL &&
-            (ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING ||
-             ERR_GET_REASON(code) > SSL_AD_REASON_OFFSET));
+            (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING ||
+             reason > SSL_AD_REASON_OFFSET ||
+             (guest_expects_odd_alerts &&
+              reason == SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC)));
 }
 
 /* As recv without waiting, where a close_notify is an end like any other. */
