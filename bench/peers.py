@@ -32,6 +32,7 @@ class Peer:
             that it printed.
         command: What starts the server; --port 0 --queue N is added.
         environment: More environment variables for it.
+        default: Whether it is in the table when nothing is chosen.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Peer:
     inputs: tuple[str, ...] = ()
     prepare: tuple[tuple[str, ...], ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    default: bool = True
 
 
 FLOOR = Peer(
@@ -66,9 +68,7 @@ ALL = (
         title="wssend, release_gil=False",
         group="wssend-variants",
         command=(*WSSEND, "--release-gil", "0"),
+        default=False,
     ),
     # Those that follow are other people's, each as its users would write it.
 )
-
-# What the table has when nothing is chosen.
-DEFAULT = ("floor", "wssend")
