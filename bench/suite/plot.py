@@ -16,6 +16,8 @@ PANELS = (
     ("Broadcast at a pace\nCPU of a message, x floor", paid("paced")[0]),
     ("Broadcast in a closed loop\nCPU of a message, x floor", paid("closed")[0]),
     ("Sends one by one\nCPU of a message, x floor", paid("unicast")[0]),
+    ("One send() call\nns", Column("", "send_ns")),
+    ("An idle connection\nRSS of the server, kB", Column("", "idle_rss", 1e3)),
     ("Some never read\np99 of the others, ms", Column("", "slow_p99", 1e6)),
 )
 OURS, FLOORS, THEIRS = "#1f6feb", "#8b949e", "#d0d7de"
@@ -36,7 +38,10 @@ def colour(name: str) -> str:
 def draw(axes: Axes, record: Record, title: str, column: Column) -> None:
     """One panel: a bar for each server, a line from the smallest to the largest."""
     bars = found(record, column)
-    names = [record.titles[name].partition(" (")[0] for name, _ in bars]
+    names = [name for name, _ in bars]
+    if not bars:
+        axes.set_axis_off()
+        return
     values = [value.median / column.unit for _, value in bars]
     below = [(value.median - value.low) / column.unit for _, value in bars]
     above = [(value.high - value.median) / column.unit for _, value in bars]
@@ -60,7 +65,7 @@ def plot(record: Record, file: Path) -> None:
     from matplotlib import pyplot
 
     count = max(len(record.results), 3)
-    picture, axes = pyplot.subplots(2, 2, figsize=(11, 2.2 + 0.6 * count))
+    picture, axes = pyplot.subplots(3, 2, figsize=(11, 3 + 0.9 * count))
     for place, (title, column) in zip(axes.flat, PANELS, strict=True):
         draw(place, record, title, column)
     picture.text(0.01, 0.005, f"{record.date}, {record.machine}", fontsize=7)

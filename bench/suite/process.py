@@ -115,12 +115,13 @@ class Program:
 
     def close(self) -> int:
         """End it, and return its exit status."""
-        try:
-            self._process.communicate(b"quit\n", timeout=10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
-        self._stderr.close()
+        if not self._stderr.closed:
+            try:
+                self._process.communicate(b"quit\n", timeout=10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.communicate()
+            self._stderr.close()
         return self._process.returncode
 
     def __enter__(self) -> Program:
