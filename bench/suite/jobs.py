@@ -61,13 +61,15 @@ class Scale:
 FULL = Scale()
 QUICK = Scale(
     repetitions=1,
-    paced_rounds=20,
-    ack_seconds=0.5,
+    paced_rounds=10,
+    ack_seconds=0.3,
+    ack_rounds=(10, 100),
     calls=10_000,
-    crowd=2000,
-    few_rounds=300,
+    crowd=1000,
+    few_rounds=200,
     all_rounds=2,
-    slow_rounds=100,
+    all_interval=100_000,
+    slow_rounds=50,
 )
 
 
