@@ -354,7 +354,7 @@ def script(code: str, **more: object) -> Peer:
         name="script",
         title="a script",
         group="script",
-        command=("{python}", "-c", code),
+        command=("{python}", "-c", code.replace("{", "{{").replace("}", "}}")),
     )
     return replace(peer, **more)  # type: ignore[arg-type]
 
@@ -375,6 +375,38 @@ def test_a_server_that_fails_does_so_alone(cores: Cores, code: str, said: str) -
     assert len(record.failed) == 1
     assert said in record.failed[0]
     assert "failed: a script" in text(record)
+
+
+LISTENING = """
+import json, socket, sys
+listener = socket.create_server(("127.0.0.1", 0))
+print("ready", listener.getsockname()[1], flush=True)
+connection, _ = listener.accept()
+connection.recv(4096)
+accept = "ICX+Yqv66kxgM0FcWaLWlFLwTAI="
+head = "HTTP/1.1 101 Yes\\r\\nSec-WebSocket-Accept: " + accept + "\\r\\n\\r\\n"
+connection.sendall(head.encode())
+for line in sys.stdin:
+    print(json.dumps({"clients": 1} if line == "count\\n" else ANSWER), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "failed"),
+    [
+        ({"error": "unknown command"}, []),
+        ({"error": "no ack"}, ["a script: alone: some 1 5 1000 128: no ack"]),
+        ({"sent": 1}, ["a script: alone: some 1 5 1000 128: {'sent': 1}"]),
+    ],
+)
+def test_only_what_a_server_does_not_know_is_just_left_out(
+    cores: Cores, answer: dict[str, object], failed: list[str]
+) -> None:
+    scale = replace(TINY, repetitions=1, few=1)
+    code = LISTENING.replace("ANSWER", repr(answer))
+    record = run([script(code)], cores, scale, ["alone"], tell=lambda _: None)
+    assert record.failed == failed
+    assert record.results == {}
 
 
 ANSWER = {"rounds": 5, "sent": 50, "refused": 0, "wall_ns": 1}

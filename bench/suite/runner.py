@@ -74,6 +74,8 @@ def rotated(peers: Sequence[Peer], repetition: int) -> list[Peer]:
 
 def note(record: Record, peer: Peer, repetition: int, found: dict[str, float]) -> None:
     """Put values into their place."""
+    if not found:
+        return
     count = record.scale["repetitions"]
     series = record.results.setdefault(peer.name, {})
     for name, value in found.items():
@@ -87,18 +89,19 @@ def run(
     sessions: Sequence[str] = tuple(SESSIONS),
     tell: Callable[[str], None] = say,
 ) -> Record:
-    """Measure. A server that fails in a session does so alone, and is noted."""
+    """Measure. A server that fails does so alone and is noted; what it did before in
+    the same session counts."""
     record = begin(peers, cores, scale)
     able = prepare_all(peers, record)
     for repetition in range(scale.repetitions):
         for name in sessions:
             for peer in rotated(able, repetition):
                 tell(f"{repetition + 1}/{scale.repetitions} {name}: {peer.title}")
+                found: dict[str, float] = {}
                 try:
-                    found = SESSIONS[name](peer, cores, scale)
-                except Fault as fault:
+                    SESSIONS[name](peer, cores, scale, found)
+                except (Fault, OSError) as fault:
                     record.failed.append(f"{peer.title}: {name}: {fault}")
                     tell(f"  failed: {fault}")
-                else:
-                    note(record, peer, repetition, found)
+                note(record, peer, repetition, found)
     return record
