@@ -551,7 +551,8 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_peer_that_cannot_be_made_is_unavailable(folders: Path) -> None:
-    words = ("sh", "-c", "echo first; echo the reason; exit 3")
+    code = "import sys; print('first'); sys.exit('the reason')"
+    words = ("{python}", "-c", code)
     with pytest.raises(prepare.UnavailableError, match="failed: the reason"):
         prepare.prepare(script("", prepare=(words,)))
 
@@ -559,9 +560,8 @@ def test_a_peer_that_cannot_be_made_is_unavailable(folders: Path) -> None:
 def test_a_peer_is_made_once_and_again_when_its_files_change(folders: Path) -> None:
     (folders / "x").mkdir()
     (folders / "x" / "code").write_text("1")
-    peer = script(
-        "", inputs=("x",), prepare=(("sh", "-c", "cat x/code >> {build}/made"),)
-    )
+    code = "open(r'{build}/made', 'a').write(open('x/code').read())"
+    peer = script("", inputs=("x",), prepare=(("{python}", "-c", code),))
     made = folders / "out" / "script" / "made"
     prepare.prepare(peer)
     prepare.prepare(peer)
