@@ -18,8 +18,9 @@ from peers import ALL, FLOOR, Peer
 from suite import prepare
 from suite.figures import Figure, figure, ratios
 from suite.jobs import QUEUE, Scale, Session, session
+from suite.plot import plot
 from suite.process import Cores, Fault, Program, cpu_ns, find_cores
-from suite.report import markdown, text
+from suite.report import markdown, text, write
 from suite.runner import Record, begin, rotated, run
 
 TINY = Scale(
@@ -501,6 +502,34 @@ def test_who_was_skipped_is_said_with_the_reason() -> None:
     record.skipped["script"] = "go is not installed"
     assert "skipped: a script: go is not installed" in text(record)
     assert "- skipped: a script: go is not installed" in markdown(record)
+
+
+def test_the_tables_go_between_their_marks_and_nowhere_else(tmp_path: Path) -> None:
+    file, record = tmp_path / "page.md", sample()
+    write(record, file)
+    assert file.read_text() == markdown(record)
+    file.write_text("a\n<!-- suite -->\nold\n<!-- end of suite -->\nb\n")
+    for _ in range(2):
+        write(record, file)
+        assert file.read_text() == (
+            f"a\n<!-- suite -->\n{markdown(record)}<!-- end of suite -->\nb\n"
+        )
+    file.write_text("a\n<!-- suite -->\nb\n")
+    with pytest.raises(ValueError, match="has no <!-- end of suite -->"):
+        write(record, file)
+    assert file.read_text() == "a\n<!-- suite -->\nb\n"
+
+
+@pytest.mark.parametrize("ending", ["svg", "png"])
+def test_a_plot_is_drawn_of_what_there_is(tmp_path: Path, ending: str) -> None:
+    pytest.importorskip("matplotlib", reason="of `make bench` alone")
+    file = tmp_path / f"plot.{ending}"
+    plot(sample(), file)
+    assert file.read_bytes()[:5] in (b"<?xml", b"\x89PNG\r")
+    if ending == "svg":
+        first = file.read_text()
+        plot(sample(), file)
+        assert file.read_text() == first
 
 
 # Choosing and preparing.
