@@ -19,7 +19,7 @@ from pathlib import Path
 from peers import ALL
 from suite.jobs import FULL, QUICK, SESSIONS
 from suite.plot import plot
-from suite.prepare import OUT, choose
+from suite.prepare import OUT, choose, programs
 from suite.process import find_cores
 from suite.report import text, write
 from suite.runner import Record, run
@@ -57,6 +57,8 @@ def measure(options: argparse.Namespace) -> Record:
         peers = choose(options.peers)
     except ValueError as error:
         sys.exit(str(error))
+    if not (programs() / "bench_load").exists():
+        sys.exit(f"{programs() / 'bench_load'} is not built: make build")
     record = run(peers, find_cores(), scale, options.sessions)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(asdict(record), indent=1) + "\n")

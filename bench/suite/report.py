@@ -212,7 +212,9 @@ def text(record: Record) -> str:
         if len(lines) > 1:
             shown = ["  ".join(line).rstrip() for line in padded(lines)]
             parts.append("\n".join([table.title, *shown]))
-    return "\n\n".join([*parts, *remarks(record)])
+    if remarks(record):
+        parts.append("\n".join(remarks(record)))
+    return "\n\n".join(parts)
 
 
 def markdown(record: Record) -> str:
