@@ -4,6 +4,7 @@
 #   ARGS=...     more arguments, e.g. make test ARGS="-k broadcast -x"
 #   JOBS=...     tests at a time, for they wait more than they work; 0: one
 #                after the other, with their output at once
+#   PEERS=...    of make bench, e.g. PEERS="wssend go"; default: all that can run
 #   CASES=...    of make conformance, e.g. CASES="6.* 7.1.1"
 
 SHELL := /bin/bash -euo pipefail
@@ -27,7 +28,8 @@ help: ## list the targets
 	@mkdir -p $(@D) && touch $@
 
 build: .deps/ready
-	@scripts/build $(VENV) $(BUILD) dev cmake.define.WSSEND_TESTS=ON
+	@scripts/build $(VENV) $(BUILD) dev cmake.define.WSSEND_TESTS=ON \
+		cmake.define.WSSEND_BENCH=ON
 
 setup: build ## install what is missing, make .venv, compile
 
@@ -64,12 +66,16 @@ lint: build ## formatters, types, static analysis
 
 format: build ## let the formatters have their way
 	@scripts/need clang-format-14
-	clang-format-14 -i csrc/*/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch]
+	clang-format-14 -i csrc/*/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] bench/*.h bench/*/*.[ch]
 	$(VENV)/bin/ruff format --quiet .
 	$(VENV)/bin/ruff check --fix --quiet .
 
-bench: build ## the benchmarks of bench/
-	@$(VENV)/bin/python bench/run.py $(ARGS)
+bench: build ## wssend beside its peers: a table and a plot in build/bench
+	-@$(VENV)/bin/python -c 'import matplotlib' 2>/dev/null || \
+		$(VENV)/bin/python -m pip install --quiet \
+		--disable-pip-version-check -r bench/requirements.txt
+	@$(VENV)/bin/python bench/run.py --plot build/bench/plot.svg \
+		$(PEERS) $(ARGS)
 
 hostile: build ## attacks at full size, and what they cost
 	@$(VENV)/bin/python scripts/hostile-report $(ARGS)
