@@ -28,12 +28,15 @@ class Server:
     """A hub that listens, and clients that connect to it.
 
     Ids are taken from the query parameter ``id``, users from ``user``. With
-    ``tls``, a PEM file with certificate and key, all of them speak TLS.
+    ``tls``, a PEM file with certificate and key, all of them speak TLS. With
+    WSSEND_TEST_PUMPS in the environment that many pumps serve it, where a test
+    does not say how many.
     """
 
     def __init__(
         self, stack: ExitStack, *, tls: Path | None = None, **options: Any
     ) -> None:
+        options.setdefault("pumps", int(os.environ.get("WSSEND_TEST_PUMPS", "1")))
         self.hub = wssend.WSHub(id_query="id", user_query="user", **options)
         stack.enter_context(self.hub)
         self.listener = self.hub.listen("127.0.0.1", 0, tls_cert=tls)

@@ -294,6 +294,13 @@ def test_clients_can_be_limited() -> None:
         assert upgrade(server) == 503
 
 
+def test_several_pumps_can_serve() -> None:
+    with DemoServer("--pumps", "2") as server, connect(server), connect(server):
+        tasks = Path(f"/proc/{server.process.pid}/task").glob("*/comm")
+        names = {task.read_text().strip() for task in tasks}
+        assert {"wssend-pump", "wssend-pump-1"} <= names
+
+
 def test_a_demo_for_all_to_reach_says_so() -> None:
     with DemoServer("--demo", "--host", "0.0.0.0") as server:
         assert server.url.startswith("http://localhost:")

@@ -20,6 +20,7 @@ INTS = {
     "max_event_bytes": (1 << 20, (1 << 63) - 1),
     "max_clients": (1, 1 << 30),
     "max_clients_per_ip": (1, 1 << 30),
+    "pumps": (1, 64),
 }
 TIMES = ["ping_interval", "ping_timeout", "open_timeout", "close_timeout"]
 LISTS = ["trusted_proxies", "origins", "subprotocols"]

@@ -105,6 +105,7 @@ class WSHub:
         id_query: str | None = None,
         user_query: str | None = None,
         release_gil: bool = True,
+        pumps: int = 1,
     ) -> Self: ...
     def listen(
         self,

@@ -139,6 +139,13 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
         help="clients at once; more are answered 503 (no limit)",
     )
     add(
+        "--pumps",
+        type=number(int, 1, 64),
+        default=1,
+        metavar="N",
+        help="threads that serve the clients (%(default)s)",
+    )
+    add(
         "--ping-interval",
         type=number(float, 0, 86400),
         default=20.0,
@@ -195,6 +202,7 @@ def make_hub(options: argparse.Namespace) -> wssend.WSHub:
         ping_timeout=options.ping_timeout or None,
         origins=options.origin or ["same-host", ""],
         id_query=id_query,
+        pumps=options.pumps,
     )
     page = build_page(path=options.path or "/", id_query=id_query, demo=options.demo)
     hub.add_page("/", "text/html; charset=utf-8", page)

@@ -105,6 +105,7 @@ class HubStats:
             events.
         received: Inbound messages, whole.
         received_bytes: Their payload, in bytes.
+        pumps: Connections that each pump has now, clients or not.
         accepted_connections: Connections taken from the listeners.
         refused_handshakes: Requests answered with an error.
         failed_handshakes: Connections that ended before they were answered.
@@ -112,7 +113,7 @@ class HubStats:
         pings: Pings sent.
         pongs: Pongs received.
         timeouts: Connections cut because a deadline had passed.
-        turns: Turns of the pump's loop.
+        turns: Turns of the pumps' loops.
         writes: System calls that wrote to a client.
         short_writes: Those of them of which the kernel took only a part.
         wire_bytes: Bytes that the kernel took for all connections: messages with
@@ -144,6 +145,7 @@ class HubStats:
     events_dropped: int
     received: int
     received_bytes: int
+    pumps: tuple[int, ...]
     accepted_connections: int
     refused_handshakes: int
     failed_handshakes: int

@@ -48,6 +48,7 @@ ws_client_new(ws_hub *hub, ws_wake *wake, const ws_client_info *info)
     client->by_id.key = client->info.id.data;
     client->by_id.key_size = client->info.id.size;
     client->wake = ws_wake_ref(wake);
+    client->pump = (uint8_t)ws_wake_number(wake);
     client->hub = ws_hub_ref(hub);
     client->since_ns = ws_now_ns();
     return client;

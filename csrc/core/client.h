@@ -59,6 +59,7 @@ typedef struct ws_client_info {
 
 struct ws_client {
     atomic_uint refs;
+    uint8_t pump; /* its wake's number */
     ws_wake_link link;
     ws_wake *wake; /* its pump's */
     ws_hub *hub;

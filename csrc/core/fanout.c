@@ -60,18 +60,35 @@ note(ws_report *report, ws_client *client, ws_err err)
     }
 }
 
-/* The clients that wait to be put on their pump's list. */
+/* The clients that wait to be put on their pumps' lists: a chain a pump, so
+   that each is rung once however they alternate. */
 typedef struct ringer {
-    ws_wake *wake;
-    ws_wake_chain chain;
+    uint64_t used; /* a bit for each slot that holds something */
+    struct {
+        ws_wake *wake;
+        ws_wake_chain chain;
+    } slots[WS_WAKE_NUMBERS];
 } ringer;
 
 static void
 ring(ringer *r)
 {
-    if (r->wake != NULL) {
-        ws_client_wake_chain(r->wake, &r->chain);
+    for (; r->used != 0; r->used &= r->used - 1) {
+        int i = __builtin_ctzll(r->used);
+        ws_client_wake_chain(r->slots[i].wake, &r->slots[i].chain);
     }
+}
+
+static ws_wake_chain *
+chain_for(ringer *r, const ws_client *client)
+{
+    uint64_t bit = UINT64_C(1) << client->pump;
+    if ((r->used & bit) == 0) {
+        r->used |= bit;
+        r->slots[client->pump].wake = client->wake;
+        r->slots[client->pump].chain = (ws_wake_chain){NULL, NULL};
+    }
+    return &r->slots[client->pump].chain;
 }
 
 static ws_err
@@ -80,11 +97,7 @@ push_one(ws_client *client, ws_msg *msg, ws_err refusal, ringer *r)
     if (msg == NULL) {
         return ws_chan_refuse(&client->chan, refusal);
     }
-    if (client->wake != r->wake) {
-        ring(r);
-        r->wake = client->wake;
-    }
-    return ws_client_send_chained(client, msg, &r->chain);
+    return ws_client_send_chained(client, msg, chain_for(r, client));
 }
 
 static void
@@ -104,9 +117,10 @@ fan_out(ws_hub *hub, ws_target target, ws_msg *msg, ws_err refusal,
     ws_client *some[WS_GROUP_CHUNK];
     ws_walk walk = ws_hub_walk(hub, target);
     size_t n = 0;
+    ringer r;
 
+    r.used = 0;
     while ((n = ws_hub_walk_next(hub, &walk, some)) > 0) {
-        ringer r = {NULL, {NULL, NULL}};
         for (size_t i = 0; i < n; i++) {
             try_one(some[i], msg, refusal, exclude, &r, report);
         }

@@ -14,6 +14,7 @@ free_parts(ws_hub *hub)
     ws_table_free(hub->users);
     ws_table_free(hub->topics);
     ws_evq_free(hub->events);
+    ws_hub_drop_pumps(hub);
     ws_wake_unref(hub->wake);
     ws_lock_destroy(&hub->lock);
     ws_free(hub);

@@ -3,7 +3,7 @@
  *
  * Threads: any, except where a function says that it is the pump's.
  * Owns:    a reference to each present client (from join to end), the named
- *          groups, the event queue, a reference to the doorbell.
+ *          groups, the event queue, a reference to each pump's doorbell.
  * Locks:   its own, before a channel's or the event queue's. Never held for
  *          more than a chunk of 256 clients.
  *
@@ -40,6 +40,25 @@ const ws_chan_limits *ws_hub_send_limits(const ws_hub *hub);
 ws_wake *ws_hub_wake(const ws_hub *hub);        /* borrowed */
 ws_evq *ws_hub_events(const ws_hub *hub);       /* borrowed */
 ws_pump_counters *ws_hub_counters(ws_hub *hub); /* borrowed */
+
+/* Several pumps may serve a hub. The first uses the hub's own doorbell and
+   counters; what the hub has of each other one is this. No two of them share a
+   cache line, since each pump counts with every write. */
+typedef struct ws_hub_pump {
+    ws_wake *wake; /* a reference; its number is not 0 */
+    ws_pump_counters counters;
+    char apart[64];
+} ws_hub_pump;
+
+/* Makes the pumps beside the first known, once, when they are about to serve.
+   Takes over the array, made by ws_calloc, and the references in it. */
+void ws_hub_add_pumps(ws_hub *hub, ws_hub_pump *others, size_t count);
+
+/* What all pumps have counted together. */
+void ws_hub_sum_counters(ws_hub *hub, ws_pump_counters *sum);
+
+/* The sockets of one pump, by its number; 0 where there is none. */
+uint64_t ws_hub_connections(ws_hub *hub, size_t pump);
 
 /* The pump: makes a new client known. HUB_CLOSED, IN_USE (the id), TOO_MANY,
    NOMEM: it is not. Queues Connected where events are taken. */
@@ -129,13 +148,13 @@ WS_MUST_CHECK ws_err ws_hub_notify(ws_client *client, ws_wait_kind kind,
 /* Starts storing events, and announces every client that is open. */
 void ws_hub_start_events(ws_hub *hub);
 
-/* Takes an event (see ws_evq_take), and wakes the pump when there is room for
-   those that it paused. */
+/* Takes an event (see ws_evq_take), and wakes the pumps when there is room for
+   those that they paused. */
 bool ws_hub_take_event(ws_hub *hub, ws_event *out);
 
-/* The pump: whether room has appeared for messages that were refused, since it
-   last asked. */
-bool ws_hub_take_room(ws_hub *hub);
+/* A pump: whether room has appeared for messages that were refused, since it
+   last asked. *seen is its own, 0 at first. */
+bool ws_hub_take_room(ws_hub *hub, unsigned *seen);
 
 /* Exact totals: those of the living and of the gone. Not for the pump, as
    ws_hub_list. */

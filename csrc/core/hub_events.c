@@ -61,16 +61,19 @@ ws_hub_take_event(ws_hub *hub, ws_event *out)
     bool room = false;
     bool found = ws_evq_take(hub->events, out, &room);
     if (room) {
-        atomic_store(&hub->room, true);
-        ws_wake_ring(hub->wake);
+        (void)atomic_fetch_add(&hub->room, 1);
+        ws_hub_ring_pumps(hub);
     }
     return found;
 }
 
 bool
-ws_hub_take_room(ws_hub *hub)
+ws_hub_take_room(ws_hub *hub, unsigned *seen)
 {
-    return atomic_exchange(&hub->room, false);
+    unsigned now = atomic_load(&hub->room);
+    bool room = now != *seen;
+    *seen = now;
+    return room;
 }
 
 void

@@ -4,6 +4,7 @@
  *     hub_walk.c      going over its clients
  *     hub_topics.c    subscribing
  *     hub_events.c    taking events, asking for notices
+ *     hub_pumps.c     what is kept for each pump
  *     hub_totals.c    sums over the living and the gone
  */
 #ifndef WS_CORE_HUB_INSIDE_H
@@ -27,8 +28,11 @@ struct ws_hub {
     ws_wake *wake;
     ws_evq *events;
     atomic_ullong late; /* refusals of clients that have ended */
-    atomic_bool room;   /* for messages that were refused before */
-    ws_pump_counters counters;
+    atomic_uint room;   /* how often there was some for messages that were
+                           refused before */
+    ws_pump_counters counters;     /* of the first pump, and of senders */
+    _Atomic(ws_hub_pump *) others; /* NULL: there are none */
+    size_t other_count;            /* written before `others` */
 
     ws_lock lock; /* guards all below */
     bool shut;
@@ -44,6 +48,10 @@ struct ws_hub {
    lock. Whoever has just released a lock wins it back from those who sleep on
    it: to let them in takes a moment of absence now and then. */
 void ws_hub_rest(uint32_t chunk);
+
+/* hub_pumps.c */
+void ws_hub_ring_pumps(ws_hub *hub);
+void ws_hub_drop_pumps(ws_hub *hub);
 
 /* hub_totals.c: moves an ended client's counts to those of the gone. */
 void ws_hub_retire_locked(ws_hub *hub, ws_client *client);

@@ -16,6 +16,7 @@
 /* What pumps count, and of the senders `compressed`. All accesses are relaxed:
    these are counters, nothing is ordered by them. */
 typedef struct ws_pump_counters {
+    atomic_ullong connections;              /* sockets that it has now */
     atomic_ullong accepted_connections;     /* sockets taken from listeners */
     atomic_ullong refused_handshakes;       /* answered, but not with a 101 */
     atomic_ullong failed_handshakes;        /* cut or gone before an answer */
@@ -34,6 +35,12 @@ static inline void
 ws_count(atomic_ullong *counter, uint64_t by)
 {
     (void)atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
+}
+
+static inline void
+ws_uncount(atomic_ullong *counter, uint64_t by)
+{
+    (void)atomic_fetch_sub_explicit(counter, by, memory_order_relaxed);
 }
 
 static inline uint64_t

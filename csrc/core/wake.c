@@ -11,6 +11,7 @@
 
 struct ws_wake {
     atomic_uint refs;
+    unsigned number;
     int fd;
     atomic_bool armed; // rung, and not yet heard
 
@@ -67,6 +68,19 @@ ws_wake_unref(ws_wake *wake)
     }
     ws_lock_destroy(&wake->lock);
     ws_free(wake);
+}
+
+void
+ws_wake_set_number(ws_wake *wake, unsigned number)
+{
+    assert(number < WS_WAKE_NUMBERS);
+    wake->number = number;
+}
+
+unsigned
+ws_wake_number(const ws_wake *wake)
+{
+    return wake->number;
 }
 
 int

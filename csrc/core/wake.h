@@ -10,8 +10,8 @@
  *     pump:   ws_wake_take: read(eventfd), *then* exchange(armed, 0), then
  *             splice; for each link ws_wake_clear, *then* look at its work.
  *
- * Threads: new, ref, unref, mark, add, post and ring: any. take, clear and
- *          end: the pump.
+ * Threads: new, ref, unref, number, mark, add, post and ring: any. take, clear
+ *          and end: the pump. set_number: whoever made it.
  * Owns:    its descriptor. The links and tasks are the callers'; what a
  *          linked thing needs to stay alive, the caller gives it before.
  * Locks:   its own, a leaf; the write to the eventfd is made outside it.
@@ -50,6 +50,12 @@ typedef struct ws_wake ws_wake;
 WS_MUST_CHECK ws_err ws_wake_new(ws_wake **out);
 ws_wake *ws_wake_ref(ws_wake *wake);
 void ws_wake_unref(ws_wake *wake); /* NULL does nothing */
+
+/* Which of a hub's pumps it is for, so that a sender can sort clients by their
+   pumps: 0 unless set, before anybody else knows it. */
+enum { WS_WAKE_NUMBERS = 64 };
+void ws_wake_set_number(ws_wake *wake, unsigned number);
+unsigned ws_wake_number(const ws_wake *wake);
 
 /* Readable while the pump has something to take. */
 int ws_wake_fd(const ws_wake *wake);

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "core/alloc.h"
-#include "door.h"
 #include "proto/close_code.h"
 #include "pump_inside.h"
 
@@ -88,6 +87,7 @@ end(ws_conn *conn)
     conn->phase = WS_CONN_ENDED;
     conn->wsi = NULL;
     unlink_conn(conn);
+    ws_uncount(&pump->counters->connections, 1);
     conn->next = pump->ended;
     pump->ended = conn;
 }
@@ -138,14 +138,10 @@ tune(const ws_conn *conn, int fd)
                      sizeof timeout);
 }
 
-void
-ws_conn_accept(ws_pump *pump, ws_port *port, int fd, const ws_addr *peer)
+ws_conn *
+ws_conn_new(ws_pump *pump, ws_port *port, int fd, const ws_addr *peer,
+            ws_crowd_entry *crowd)
 {
-    const ws_pump_config *config = &pump->settings->config;
-    ws_crowd_entry *crowd = NULL;
-    if (!ws_door_admit(pump, fd, port->tls == NULL, peer, &crowd)) {
-        return;
-    }
     ws_conn *conn = ws_calloc(1, sizeof *conn);
     char *text = ws_strndup(peer->text, strlen(peer->text));
     if (conn == NULL || text == NULL) {
@@ -153,25 +149,48 @@ ws_conn_accept(ws_pump *pump, ws_port *port, int fd, const ws_addr *peer)
         ws_free(conn);
         ws_free(text);
         (void)close(fd);
-        return;
+        return NULL;
     }
     conn->pump = pump;
+    conn->fd = fd;
     conn->peer = text;
     conn->crowd = crowd;
     conn->is_unix = peer->family == AF_UNIX;
     conn->timer.kind = WS_TIMER_CONN;
     (void)atomic_fetch_add(&port->refs, 1);
     conn->port = port;
-    conn->tls = port->tls == NULL ? NULL : ws_tls_ref(port->tls);
+    ws_count(&pump->counters->connections, 1);
+    return conn;
+}
+
+void
+ws_conn_turn_back(ws_conn *conn)
+{
+    ws_uncount(&conn->pump->counters->connections, 1);
+    ws_crowd_leave(conn->pump->crowd, conn->crowd);
+    (void)close(conn->fd);
+    conn->phase = WS_CONN_ENDED;
+    ws_conn_free(conn);
+}
+
+void
+ws_conn_start(ws_conn *conn)
+{
+    ws_pump *pump = conn->pump;
+    ws_tls *tls = conn->port->stands[pump->number].tls;
+    const ws_pump_config *config = &pump->settings->config;
+    assert(conn->port->is_tls == (tls != NULL));
+    conn->tls = tls == NULL ? NULL : ws_tls_ref(tls);
     link_conn(conn);
     ws_count(&pump->counters->accepted_connections, 1);
-    tune(conn, fd);
+    tune(conn, conn->fd);
     if (config->open_timeout_ns > 0) {
         set_deadline(conn, config->open_timeout_ns);
     }
     struct lws_vhost *vhost =
         conn->tls == NULL ? pump->vhost : ws_tls_vhost(conn->tls);
-    struct lws *wsi = ws_loop_adopt(pump->loop, vhost, "wssend", fd, conn);
+    struct lws *wsi =
+        ws_loop_adopt(pump->loop, vhost, "wssend", conn->fd, conn);
     if (wsi == NULL) {
         end(conn); // unless RAW_CLOSE has come already
     } else {

@@ -76,13 +76,14 @@ typedef struct ws_conn_line {
 struct ws_conn {
     ws_pump *pump;
     struct lws *wsi;      /* NULL before adoption and once ended */
-    ws_conn *prev, *next; /* of all; `next` also of those to be freed */
+    ws_conn *prev, *next; /* of all; `next` also of those to be freed, or still
+                             on their way to their pump */
     ws_port *port;        /* a reference */
     ws_tls *tls;          /* a reference; NULL: plain */
     ws_client *client;    /* a reference, from the upgrade on */
     const char *doom;     /* static text: why it must end; NULL: it lives */
     ws_conn_phase phase;
-    bool is_unix; /* its socket */
+    int fd; /* its socket, lws's to close from the adoption on */
 
     /* outbox.c */
     ws_ctl ctl;
@@ -96,6 +97,8 @@ struct ws_conn {
     bool pong_due;    /* pong[] waits for room in ctl */
     uint8_t pong_size;
     uint8_t *pong; /* WS_FRAME_CONTROL_PAYLOAD_MAX bytes, made when needed */
+
+    bool is_unix; /* its socket */
 
     /* the end of the conversation */
     bool closing;        /* someone has begun to close */
@@ -143,8 +146,17 @@ struct ws_conn {
 /* What lws calls, with the ws_conn as opaque user data; a static table. */
 const struct lws_protocols *ws_conn_protocols(void);
 
-/* Takes a fresh socket; it is closed when there is no memory. */
-void ws_conn_accept(ws_pump *pump, ws_port *port, int fd, const ws_addr *peer);
+/* A connection that `pump` is to have, made by the one that accepts. Takes
+   over the socket and the place in the crowd (or NULL); with no memory they
+   are given back at once, and it is NULL. */
+ws_conn *ws_conn_new(ws_pump *pump, ws_port *port, int fd, const ws_addr *peer,
+                     ws_crowd_entry *crowd);
+
+/* Begins to serve it. */
+void ws_conn_start(ws_conn *conn);
+
+/* Closes and frees one that was never started. Any pump. */
+void ws_conn_turn_back(ws_conn *conn);
 
 /* Notes that it must end; the first reason counts. */
 void ws_conn_doom(ws_conn *conn, const char *why);

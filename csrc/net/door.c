@@ -23,14 +23,6 @@ ws_door_trusts(const ws_pump *pump, const char *peer, ws_network *addr)
                                settings->config.trusted_proxy_count, addr);
 }
 
-bool
-ws_door_is_full(const ws_pump *pump, const ws_network *addr)
-{
-    size_t most = pump->settings->config.max_clients_per_ip;
-    return most > 0 && !addr->is_unix &&
-           ws_crowd_count(pump->crowd, addr) >= most;
-}
-
 /* What is unread when a socket closes makes the kernel reset it, and a reset
    may overtake the answer. */
 static void
@@ -81,7 +73,7 @@ ws_door_admit(ws_pump *pump, int fd, bool plain, const ws_addr *peer,
 
     *entry = NULL;
     if (config->max_connections > 0 &&
-        pump->conn_count >= config->max_connections) {
+        ws_crew_connections(pump->crew) >= config->max_connections) {
         turn_away(pump, fd, plain, "Too many connections.\n");
         return false;
     }
@@ -89,14 +81,12 @@ ws_door_admit(ws_pump *pump, int fd, bool plain, const ws_addr *peer,
         ws_door_trusts(pump, peer->text, &addr) || addr.is_unix) {
         return true;
     }
-    if (ws_door_is_full(pump, &addr)) {
+    ws_err err =
+        ws_crowd_enter(pump->crowd, &addr, config->max_clients_per_ip, entry);
+    if (err == WS_ERR_TOO_MANY) {
         turn_away(pump, fd, plain, "Too many clients of this address.\n");
-        return false;
-    }
-    *entry = ws_crowd_enter(pump->crowd, &addr);
-    if (*entry == NULL) {
+    } else if (err != WS_OK) {
         (void)close(fd);
-        return false;
     }
-    return true;
+    return err == WS_OK;
 }

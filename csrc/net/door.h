@@ -5,7 +5,8 @@
  * trusted proxy, which opening.c counts by whom it speaks for. Whoever is one
  * too many gets a whole answer and the end, and costs no connection.
  *
- * Threads: the pump.
+ * Threads: the pump that accepts, for admit, so that its limits are exact; the
+ *          rest any pump.
  * Owns:    nothing.
  */
 #ifndef WS_NET_DOOR_H
@@ -19,14 +20,11 @@
 
 typedef struct ws_pump ws_pump;
 
-/* False: it may not come in, the socket is answered (where it speaks `plain`
-   HTTP, see ws_door_refuse) and closed. True: *entry is what ws_crowd_leave is
-   for, or NULL, since it is not counted. */
+/* For the one that accepts. False: it may not come in, the socket is answered
+   (where it speaks `plain` HTTP, see ws_door_refuse) and closed. True: *entry
+   is what ws_crowd_leave is for, or NULL, since it is not counted. */
 bool ws_door_admit(ws_pump *pump, int fd, bool plain, const ws_addr *peer,
                    ws_crowd_entry **entry);
-
-/* Whether one more of that address is too many. */
-bool ws_door_is_full(const ws_pump *pump, const ws_network *addr);
 
 /* Whether the peer is a proxy whose word about its client is taken. *addr is
    its address; that of a peer without one is like a unix socket's. */

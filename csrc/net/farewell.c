@@ -23,10 +23,10 @@ void
 ws_pump_stop_serving(ws_pump *pump)
 {
     pump->draining = true;
-    ws_hub_shut(pump->hub);
-    while (pump->ports != NULL) {
-        ws_port_stop(pump->ports);
+    while (pump->stands != NULL) {
+        ws_stand_close(pump->stands);
     }
+    ws_arrivals_close(pump);
 }
 
 static void
@@ -35,7 +35,10 @@ run_close(ws_task *task, void *arg)
     const ws_farewell *f = (ws_farewell *)task; // the task is its first field
     ws_pump *pump = arg;
     ws_pump_stop_serving(pump);
-    close_clients(pump->hub, f);
+    if (pump->number == 0) {
+        // Those of all pumps: nobody has joined since the hub was shut.
+        close_clients(pump->hub, f);
+    }
     ws_conn *next = NULL;
     for (ws_conn *conn = pump->conns; conn != NULL; conn = next) {
         next = conn->next;
@@ -63,7 +66,7 @@ ask(ws_pump *pump, ws_farewell *f, const ws_farewell *what)
         f->asked = true;
     }
     ws_lock_release(&pump->lock);
-    if (first && !ws_wake_post(ws_hub_wake(pump->hub), &f->task)) {
+    if (first && !ws_wake_post(pump->wake, &f->task)) {
         return; // it has ended already
     }
 }

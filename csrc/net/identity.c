@@ -348,6 +348,37 @@ ws_identity_load(const ws_identity_files *files, ws_identity_error *error)
     return id;
 }
 
+/* As OpenSSL has it; false: no memory. */
+static bool
+share(const ws_identity *from, ws_identity *to)
+{
+    (void)X509_up_ref(from->cert);
+    (void)EVP_PKEY_up_ref(from->key);
+    to->cert = from->cert;
+    to->key = from->key;
+    if (from->client_ca != NULL) {
+        (void)X509_STORE_up_ref(from->client_ca);
+        to->client_ca = from->client_ca;
+    }
+    to->chain = from->chain == NULL ? NULL : X509_chain_up_ref(from->chain);
+    to->ca_names =
+        from->ca_names == NULL ? NULL : SSL_dup_CA_list(from->ca_names);
+    return (to->chain == NULL) == (from->chain == NULL) &&
+           (to->ca_names == NULL) == (from->ca_names == NULL);
+}
+
+ws_identity *
+ws_identity_twin(const ws_identity *id)
+{
+    ws_identity *twin = ws_calloc(1, sizeof *twin);
+    if (twin != NULL && !share(id, twin)) {
+        ws_identity_free(twin);
+        twin = NULL;
+        ERR_clear_error();
+    }
+    return twin;
+}
+
 void
 ws_identity_free(ws_identity *id)
 {

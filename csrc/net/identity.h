@@ -6,8 +6,8 @@
  * error; what has been loaded is then used by the pump without a look at any
  * file.
  *
- * Threads: load and free, any; in between whoever owns it.
- * Owns:    its OpenSSL objects.
+ * Threads: load, twin and free, any; in between whoever owns it.
+ * Owns:    its OpenSSL objects, of which twins have references to the same.
  * Locks:   none.
  */
 #ifndef WS_NET_IDENTITY_H
@@ -38,6 +38,10 @@ typedef struct ws_identity_error {
 /* Reads and checks; never asks for a passphrase. NULL: *error tells why. */
 ws_identity *ws_identity_load(const ws_identity_files *files,
                               ws_identity_error *error);
+
+/* Another of the same, for another thread. Not once it was announced. NULL: no
+   memory. */
+ws_identity *ws_identity_twin(const ws_identity *identity);
 
 void ws_identity_free(ws_identity *identity); /* NULL does nothing */
 

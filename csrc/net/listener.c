@@ -168,8 +168,17 @@ tune(const ws_listener *listener, int fd)
     }
 }
 
-/* No accepting for a while: there is nothing to accept with, and the
-   listener, being ready, would be reported without end. */
+/* No accepting for a while: the listener, being ready, would be reported
+   without end. */
+static void
+rest(ws_listener *listener, uint64_t until_ns)
+{
+    ws_err ignored = ws_loop_rewatch(listener->loop, listener->fd, 0);
+    (void)ignored; // to nothing it cannot fail
+    ws_timer_set(listener->wheel, &listener->pause, until_ns);
+}
+
+/* There is nothing to accept with. */
 static void
 put_off(ws_listener *listener, int err)
 {
@@ -181,10 +190,7 @@ put_off(ws_listener *listener, int err)
                listener->addr.text, WS_LISTENER_PAUSE_MS);
         listener->quiet_ns = now + QUIET_S * WS_NS_PER_S;
     }
-    ws_err ignored = ws_loop_rewatch(listener->loop, listener->fd, 0);
-    (void)ignored; // to nothing it cannot fail
-    ws_timer_set(listener->wheel, &listener->pause,
-                 now + WS_LISTENER_PAUSE_MS * WS_NS_PER_MS);
+    rest(listener, now + WS_LISTENER_PAUSE_MS * WS_NS_PER_MS);
 }
 
 /* Errors of a connection that broke while it waited, see accept(2). */
@@ -232,6 +238,13 @@ accept_one(ws_listener *listener)
     return false;
 }
 
+static ws_listener_room
+ask_for_room(const ws_listener *listener)
+{
+    const ws_listener_hooks *hooks = &listener->hooks;
+    return hooks->room == NULL ? WS_ROOM_FOR_MANY : hooks->room(hooks->user);
+}
+
 static void
 accept_batch(void *user, int fd, int events)
 {
@@ -239,9 +252,14 @@ accept_batch(void *user, int fd, int events)
 
     (void)fd;
     (void)events; // an error, too, is learnt from accept
-    for (int i = 0; i < WS_LISTENER_BATCH && accept_one(listener); i++) {
-        if (listener->hooks.tls && ws_loop_is_shaking(listener->loop)) {
-            break;
+    for (int i = 0; i < WS_LISTENER_BATCH; i++) {
+        ws_listener_room room = ask_for_room(listener);
+        if (room == WS_ROOM_LATER) {
+            rest(listener, ws_now_ns() + WS_LISTENER_REST_MS * WS_NS_PER_MS);
+            return;
+        }
+        if ((room == WS_ROOM_FOR_ONE && i > 0) || !accept_one(listener)) {
+            return;
         }
     }
 }

@@ -30,6 +30,8 @@ enum {
     WS_LISTENER_BATCH = 64,
     /* The pause when the process or the system is out of descriptors. */
     WS_LISTENER_PAUSE_MS = 100,
+    /* ... and when there is no room, a tick of the timers. */
+    WS_LISTENER_REST_MS = WS_TIMER_TICK_MS,
 };
 
 typedef ws_socket_error ws_listener_error;
@@ -59,14 +61,21 @@ int ws_listener_fd(const ws_listener *listener);
    stop the listener. */
 typedef void ws_listener_fn(void *user, int fd, const ws_addr *peer);
 
+/* How many more may come, asked before each one. */
+typedef enum ws_listener_room {
+    WS_ROOM_FOR_MANY,
+    WS_ROOM_FOR_ONE, /* a turn */
+    WS_ROOM_LATER,   /* none; to be asked again after a while */
+} ws_listener_room;
+
 typedef struct ws_listener_hooks {
     ws_listener_fn *on_accept;
+    ws_listener_room (*room)(void *user); /* NULL: there always is */
     void *user;
     int send_buffer;    /* unsent bytes the kernel may hold for a connection
                            (TCP_NOTSENT_LOWAT, SO_SNDBUF for unix); 0: its
                            default */
     uint8_t timer_kind; /* of the timer that ends a pause */
-    bool tls;           /* each costs a TLS handshake: accept less at once */
 } ws_listener_hooks;
 
 /* Starts accepting; errors as ws_loop_watch. Not started yet, or stopped. */

@@ -406,13 +406,29 @@ is_same_file(int fd, int twin)
     return fcntl(fd, F_GETFL) == (flags ^ O_NONBLOCK);
 }
 
+/* -1: there is none. Where descriptors have run out, the set, which is not
+   needed any more, makes room for one. */
+static int
+twin_of_bell(ws_loop *loop)
+{
+    if (loop->lws_bell < 0) {
+        return -1;
+    }
+    int twin = fcntl(loop->lws_bell, F_DUPFD_CLOEXEC, 0);
+    if (twin < 0) {
+        (void)close(loop->epoll);
+        loop->epoll = -1;
+        twin = fcntl(loop->lws_bell, F_DUPFD_CLOEXEC, 0);
+    }
+    return twin;
+}
+
 /* lws 4.3.5 forgets to close the eventfd of a context (mended in later ones;
    the number may then be another file's by now). */
 static void
 destroy_context(ws_loop *loop)
 {
-    int twin =
-        loop->lws_bell < 0 ? -1 : fcntl(loop->lws_bell, F_DUPFD_CLOEXEC, 0);
+    int twin = twin_of_bell(loop);
     lws_context_destroy(loop->context);
     loop->context = NULL;
     if (twin >= 0 && is_same_file(loop->lws_bell, twin)) {

@@ -214,11 +214,6 @@ is_welcome(ws_conn *conn, const applicant *who)
         ws_opening_refuse(conn, 403, "This origin is not allowed.\n", NULL);
         return false;
     }
-    if (!who->uncounted && ws_door_is_full(pump, &who->addr)) {
-        ws_opening_refuse(conn, 503, "Too many clients of this address.\n",
-                          "Retry-After: 10\r\n");
-        return false;
-    }
     return true;
 }
 
@@ -276,18 +271,36 @@ apply_deflate(ws_conn *conn, ws_client *client, const applicant *who)
     }
 }
 
+/* Counts it, where it is not counted already; false: answered. */
+static bool
+enter_crowd(ws_conn *conn, const applicant *who)
+{
+    const ws_pump *pump = conn->pump;
+    ws_err err =
+        who->uncounted
+            ? WS_OK
+            : ws_crowd_enter(pump->crowd, &who->addr,
+                             pump->settings->config.max_clients_per_ip,
+                             &conn->crowd);
+    if (err == WS_ERR_TOO_MANY) {
+        ws_opening_refuse(conn, 503, "Too many clients of this address.\n",
+                          "Retry-After: 10\r\n");
+    } else if (err != WS_OK) {
+        refuse_join(conn, who, NULL, err);
+    }
+    return err == WS_OK;
+}
+
 /* Makes the client and opens the WebSocket. */
 static void
 admit(ws_conn *conn, applicant *who)
 {
     ws_pump *pump = conn->pump;
-    ws_client *client =
-        ws_client_new(pump->hub, ws_hub_wake(pump->hub), &who->info);
-    if (!who->uncounted) {
-        conn->crowd = ws_crowd_enter(pump->crowd, &who->addr);
+    if (!enter_crowd(conn, who)) {
+        return;
     }
-    if (client == NULL || (!who->uncounted && conn->crowd == NULL) ||
-        !put_switch(conn, who)) {
+    ws_client *client = ws_client_new(pump->hub, pump->wake, &who->info);
+    if (client == NULL || !put_switch(conn, who)) {
         refuse_join(conn, who, client, WS_ERR_NOMEM);
         return;
     }

@@ -3,12 +3,13 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "door.h"
 #include "pump_inside.h"
 
 /* A job that somebody sleeps for until the pump has done it. */
 typedef struct job {
     ws_task task;
-    ws_port *port;
+    ws_stand *stand;
     ws_identity *identity; // owned until `run` takes it; NULL: none
     ws_lock lock;
     pthread_cond_t cond;
@@ -33,7 +34,7 @@ finish(job *j, ws_err err)
 static void
 await(job *j)
 {
-    if (!ws_wake_post(j->port->wake, &j->task)) {
+    if (!ws_wake_post(j->stand->wake, &j->task)) {
         j->err = WS_ERR_HUB_CLOSED;
         return;
     }
@@ -45,15 +46,15 @@ await(job *j)
     ws_lock_release(&j->lock);
 }
 
-/* Has the pump run `run` for the port, and sleeps until it has. The pump takes
-   no longer than a turn. Takes over `identity`. */
+/* Has the pump run `run` for its stand, and sleeps until it has. The pump
+   takes no longer than a turn. Takes over `identity`. */
 static ws_err
-do_on_pump(ws_port *port, void (*run)(ws_task *task, void *pump),
+do_on_pump(ws_stand *stand, void (*run)(ws_task *task, void *pump),
            ws_identity *identity)
 {
     job j = {
         .task = {.run = run},
-        .port = port,
+        .stand = stand,
         .identity = identity,
         .err = WS_ERR_NOMEM,
     };
@@ -69,11 +70,41 @@ do_on_pump(ws_port *port, void (*run)(ws_task *task, void *pump),
     return j.err;
 }
 
+/* A connection for the pump that has the fewest. */
 static void
 on_accept(void *user, int fd, const ws_addr *peer)
 {
     ws_port *port = user;
-    ws_conn_accept(port->pump, port, fd, peer);
+    ws_pump *here = port->stands[0].pump;
+    ws_crowd_entry *crowd = NULL;
+    if (!ws_door_admit(here, fd, !port->is_tls, peer, &crowd)) {
+        return;
+    }
+    ws_pump *pump = ws_crew_next(here->crew);
+    ws_conn *conn = ws_conn_new(pump, port, fd, peer, crowd);
+    if (conn == NULL) {
+        return;
+    }
+    if (pump == here) {
+        ws_conn_start(conn);
+    } else if (!ws_arrivals_push(conn)) {
+        ws_conn_turn_back(conn); // it ends
+    }
+}
+
+/* A connection with TLS costs a handshake: no more of them are accepted than
+   the pump that is to have the next one gets on with. */
+static ws_listener_room
+room(void *user)
+{
+    const ws_port *port = user;
+    const ws_pump *here = port->stands[0].pump;
+    const ws_pump *pump = ws_crew_next(here->crew);
+    if (pump != here) {
+        return ws_arrivals_are_many(pump) ? WS_ROOM_LATER : WS_ROOM_FOR_MANY;
+    }
+    return port->is_tls && ws_loop_is_shaking(pump->loop) ? WS_ROOM_FOR_ONE
+                                                          : WS_ROOM_FOR_MANY;
 }
 
 /* Takes the job's identity. */
@@ -85,36 +116,41 @@ make_tls(job *j, ws_pump *pump)
     if (identity == NULL) {
         return WS_OK;
     }
-    j->port->tls =
+    j->stand->tls =
         ws_tls_new(ws_loop_context(pump->loop), ws_conn_protocols(), identity);
-    return j->port->tls == NULL ? WS_ERR_NOMEM : WS_OK;
+    return j->stand->tls == NULL ? WS_ERR_NOMEM : WS_OK;
 }
 
 static void
-drop_tls(ws_port *port)
+drop_tls(ws_stand *stand)
 {
-    ws_tls_unref(port->tls);
-    port->tls = NULL;
+    ws_tls_unref(stand->tls);
+    stand->tls = NULL;
+}
+
+static ws_err
+start_listener(ws_port *port, ws_pump *pump)
+{
+    ws_listener_hooks hooks = {
+        .on_accept = on_accept,
+        .room = room,
+        .user = port,
+        .send_buffer = pump->settings->config.send_buffer,
+        .timer_kind = WS_TIMER_LISTENER,
+    };
+    return ws_listener_start(port->listener, pump->loop, pump->wheel, &hooks);
 }
 
 /* Serves it, now that it has what it needs. */
 static ws_err
-start(ws_port *port, ws_pump *pump)
+open_stand(ws_stand *stand, ws_pump *pump)
 {
-    ws_listener_hooks hooks = {
-        .on_accept = on_accept,
-        .user = port,
-        .send_buffer = pump->settings->config.send_buffer,
-        .timer_kind = WS_TIMER_LISTENER,
-        .tls = port->tls != NULL,
-    };
-    ws_err err =
-        ws_listener_start(port->listener, pump->loop, pump->wheel, &hooks);
+    ws_err err = pump->number == 0 ? start_listener(stand->port, pump) : WS_OK;
     if (err == WS_OK) {
-        port->pump = pump;
-        port->next = pump->ports;
-        pump->ports = port;
-        (void)atomic_fetch_add(&port->refs, 1); // the pump's
+        stand->pump = pump;
+        stand->next = pump->stands;
+        pump->stands = stand;
+        (void)atomic_fetch_add(&stand->port->refs, 1); // the pump's
     }
     return err;
 }
@@ -127,50 +163,59 @@ run_listen(ws_task *task, void *arg)
     ws_pump *pump = arg;
     ws_err err = pump->draining ? WS_ERR_HUB_CLOSED : make_tls(j, pump);
     if (err == WS_OK) {
-        err = start(j->port, pump);
+        err = open_stand(j->stand, pump);
     }
     if (err != WS_OK) {
         int sys = errno;
-        drop_tls(j->port);
+        drop_tls(j->stand);
         errno = sys;
     }
     finish(j, err);
 }
 
-void
-ws_port_stop(ws_port *port)
+static void
+stop_listener(ws_port *port)
 {
-    ws_pump *pump = port->pump;
-    if (pump == NULL) {
-        return;
-    }
-    ws_port **link = &pump->ports;
-    while (*link != port) {
-        link = &(*link)->next;
-    }
-    *link = port->next;
-    port->pump = NULL;
     ws_listener_stop(port->listener);
     ws_listener_free(port->listener);
     port->listener = NULL;
-    drop_tls(port);
-    ws_port_unref(port); // the pump's
+}
+
+void
+ws_stand_close(ws_stand *stand)
+{
+    ws_pump *pump = stand->pump;
+    if (pump == NULL) {
+        return;
+    }
+    ws_stand **link = &pump->stands;
+    while (*link != stand) {
+        link = &(*link)->next;
+    }
+    *link = stand->next;
+    stand->pump = NULL;
+    if (pump->number == 0) {
+        stop_listener(stand->port);
+    }
+    drop_tls(stand);
+    ws_port_unref(stand->port); // the pump's
 }
 
 static void
 run_close(ws_task *task, void *arg)
 {
-    (void)arg;
     job *j = (job *)task;
-    ws_port_stop(j->port);
+    ws_arrivals_serve_all(arg); // who came before may need the stand's TLS
+    ws_stand_close(j->stand);
     finish(j, WS_OK);
 }
 
 /* Takes over the listener; NULL: no memory, it is freed. */
 static ws_port *
-port_new(ws_pump *pump, ws_listener *listener, const char *path)
+port_new(const ws_crew *crew, ws_listener *listener, const char *path)
 {
-    ws_port *port = ws_calloc(1, sizeof *port);
+    ws_port *port =
+        ws_calloc(1, sizeof *port + crew->count * sizeof port->stands[0]);
     char *copy = path == NULL ? NULL : ws_strndup(path, strlen(path));
     if (port == NULL || (path != NULL && copy == NULL)) {
         ws_free(port);
@@ -182,30 +227,78 @@ port_new(ws_pump *pump, ws_listener *listener, const char *path)
     port->listener = listener;
     port->path = copy;
     port->addr = *ws_listener_addr(listener);
-    port->wake = ws_wake_ref(ws_hub_wake(pump->hub));
+    port->count = crew->count;
+    for (size_t i = 0; i < port->count; i++) {
+        port->stands[i].port = port;
+        port->stands[i].wake = ws_wake_ref(crew->pumps[i]->wake);
+    }
     return port;
 }
 
-ws_err
-ws_pump_listen(ws_pump *pump, ws_listener *listener, const char *path,
-               ws_port **out)
+/* Has each pump run `run` with an identity of its own. The last one begins:
+   the first, which accepts, needs the others ready. `identities` are used up.
+   The first error ends it. */
+static ws_err
+do_on_all(ws_port *port, void (*run)(ws_task *task, void *pump),
+          ws_identity *identities[WS_PUMPS_MAX])
 {
-    return ws_pump_listen_tls(pump, listener, path, NULL, out);
+    ws_err err = WS_OK;
+    int sys = 0;
+    for (size_t i = port->count; i-- > 0;) {
+        if (err != WS_OK) {
+            ws_identity_free(identities[i]);
+            continue;
+        }
+        err = do_on_pump(&port->stands[i], run, identities[i]);
+        sys = errno;
+    }
+    errno = sys;
+    return err;
+}
+
+/* One for each pump; `identity`, which may be NULL, is the first. False: no
+   memory, and there are none. */
+static bool
+multiply(ws_identity *identity, size_t count,
+         ws_identity *identities[WS_PUMPS_MAX])
+{
+    identities[0] = identity;
+    for (size_t i = 1; i < count; i++) {
+        identities[i] = identity == NULL ? NULL : ws_identity_twin(identity);
+        if (identity != NULL && identities[i] == NULL) {
+            while (i-- > 0) {
+                ws_identity_free(identities[i]);
+            }
+            return false;
+        }
+    }
+    return true;
 }
 
 ws_err
-ws_pump_listen_tls(ws_pump *pump, ws_listener *listener, const char *path,
+ws_crew_listen(ws_crew *crew, ws_listener *listener, const char *path,
+               ws_port **out)
+{
+    return ws_crew_listen_tls(crew, listener, path, NULL, out);
+}
+
+ws_err
+ws_crew_listen_tls(ws_crew *crew, ws_listener *listener, const char *path,
                    ws_identity *identity, ws_port **out)
 {
-    ws_port *port = port_new(pump, listener, path);
+    ws_identity *identities[WS_PUMPS_MAX];
+    ws_port *port = port_new(crew, listener, path);
     if (port == NULL) {
         ws_identity_free(identity);
         return WS_ERR_NOMEM;
     }
     port->is_tls = identity != NULL;
-    ws_err err = do_on_pump(port, run_listen, identity);
+    ws_err err = multiply(identity, port->count, identities)
+                     ? do_on_all(port, run_listen, identities)
+                     : WS_ERR_NOMEM;
     if (err != WS_OK) {
         int sys = errno;
+        ws_port_close(port); // where it was open already
         ws_port_unref(port);
         errno = sys;
         return err;
@@ -214,11 +307,14 @@ ws_pump_listen_tls(ws_pump *pump, ws_listener *listener, const char *path,
     return WS_OK;
 }
 
+/* The first pump, which accepts, begins. */
 void
 ws_port_close(ws_port *port)
 {
-    ws_err err = do_on_pump(port, run_close, NULL);
-    (void)err; // the pump has ended, and closed it
+    for (size_t i = 0; i < port->count; i++) {
+        ws_err err = do_on_pump(&port->stands[i], run_close, NULL);
+        (void)err; // the pump has ended, and closed it
+    }
 }
 
 static void
@@ -226,11 +322,11 @@ run_set_identity(ws_task *task, void *arg)
 {
     (void)arg;
     job *j = (job *)task;
-    if (j->port->tls == NULL) {
+    if (j->stand->tls == NULL) {
         finish(j, WS_ERR_NOT_FOUND);
         return;
     }
-    ws_tls_set_identity(j->port->tls, j->identity);
+    ws_tls_set_identity(j->stand->tls, j->identity);
     j->identity = NULL;
     finish(j, WS_OK);
 }
@@ -238,8 +334,11 @@ run_set_identity(ws_task *task, void *arg)
 ws_err
 ws_port_set_identity(ws_port *port, ws_identity *identity)
 {
+    ws_identity *identities[WS_PUMPS_MAX];
     assert(port->is_tls && identity != NULL);
-    return do_on_pump(port, run_set_identity, identity);
+    return multiply(identity, port->count, identities)
+               ? do_on_all(port, run_set_identity, identities)
+               : WS_ERR_NOMEM;
 }
 
 bool
@@ -255,7 +354,9 @@ ws_port_unref(ws_port *port)
         return;
     }
     ws_listener_free(port->listener); // of a port that was never served
-    ws_wake_unref(port->wake);
+    for (size_t i = 0; i < port->count; i++) {
+        ws_wake_unref(port->stands[i].wake);
+    }
     ws_free(port->path);
     ws_free(port);
 }

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "context.h"
@@ -14,13 +15,6 @@ enum {
     IDLE_MS = 60 * 1000, // the longest sleep, where no timer is set
     TIMER_BATCH = 64,    // timers a turn: thousands may be due together
 };
-
-const char *
-ws_pump_network_error(const char *network)
-{
-    ws_network ignored;
-    return ws_network_parse(network, &ignored);
-}
 
 /* ---- the thread */
 
@@ -115,10 +109,10 @@ answer_doorbell(ws_pump *pump)
     ws_wake_chain chain;
     ws_task *tasks = NULL;
     pump->rung = false;
-    ws_wake_take(ws_hub_wake(pump->hub), &chain, &tasks);
+    ws_wake_take(pump->wake, &chain, &tasks);
     run_tasks(pump, tasks);
     serve_dirty(&chain);
-    if (ws_hub_take_room(pump->hub)) {
+    if (ws_hub_take_room(pump->hub, &pump->room_seen)) {
         resume_paused(pump);
     }
 }
@@ -126,7 +120,7 @@ answer_doorbell(ws_pump *pump)
 static int
 time_to_sleep(const ws_pump *pump)
 {
-    if (pump->resting.first != NULL) {
+    if (pump->resting.first != NULL || ws_arrivals_wait(pump)) {
         return 0;
     }
     int ms = ws_timer_wheel_next(pump->wheel, ws_now_ns());
@@ -144,6 +138,7 @@ turn(ws_pump *pump)
     if (pump->rung) {
         answer_doorbell(pump);
     }
+    ws_arrivals_serve(pump);
     ws_inbox_serve_resting(pump);
     free_ended(pump);
     ws_count(&pump->counters->turns, 1);
@@ -167,7 +162,7 @@ end_doorbell(ws_pump *pump)
 {
     ws_wake_chain chain;
     ws_task *tasks = NULL;
-    ws_wake_end(ws_hub_wake(pump->hub), &chain, &tasks);
+    ws_wake_end(pump->wake, &chain, &tasks);
     run_tasks(pump, tasks);
     serve_dirty(&chain); // no connection is left: drops the references
     free_ended(pump);
@@ -212,6 +207,7 @@ fork_child(void *arg)
 {
     ws_pump *pump = arg;
     ws_loop_fork_child(pump->loop);
+    ws_arrivals_close_after_fork(&pump->arrivals);
     ws_hub_close_after_fork(pump->hub);
 }
 
@@ -236,8 +232,8 @@ make_loop(ws_pump *pump)
         err = make_vhost(pump);
     }
     if (err == WS_OK) {
-        err = ws_loop_watch(pump->loop, ws_wake_fd(ws_hub_wake(pump->hub)),
-                            WS_LOOP_READ, on_doorbell, pump);
+        err = ws_loop_watch(pump->loop, ws_wake_fd(pump->wake), WS_LOOP_READ,
+                            on_doorbell, pump);
     }
     return err;
 }
@@ -253,6 +249,17 @@ fill_asynchronous(sigset_t *set)
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
         (void)sigdelset(set, own[i]);
     }
+}
+
+/* As the system shows it: "wssend-pump", and the others with their number. */
+static void
+name_thread(const ws_pump *pump)
+{
+    char name[32] = "wssend-pump"; // 15 bytes of it are shown, and enough
+    if (pump->number > 0) {
+        (void)snprintf(name, sizeof name, "wssend-pump-%u", pump->number);
+    }
+    (void)pthread_setname_np(pump->thread, name);
 }
 
 /* Its thread takes no signal of the process. */
@@ -271,94 +278,85 @@ start_thread(ws_pump *pump)
         errno = rc;
         return WS_ERR_SYSTEM;
     }
-    (void)pthread_setname_np(pump->thread, "wssend-pump");
+    pump->started = true;
+    name_thread(pump);
     return WS_OK;
 }
 
-/* Whatever of a pump there is, but for its thread. */
-static void
-free_parts(ws_pump *pump)
-{
-    if (pump->loop != NULL) {
-        ws_loop_unwatch(pump->loop, ws_wake_fd(ws_hub_wake(pump->hub)));
-    }
-    ws_loop_free(pump->loop);
-    ws_timer_wheel_free(pump->wheel);
-    ws_crowd_free(pump->crowd);
-    ws_compress_unref(pump->compress);
-    ws_inflater_free(pump->spare_inflater);
-    ws_settings_free(pump->settings);
-    ws_pages_unref(pump->pages);
-    ws_hub_unref(pump->hub);
-    ws_lock_destroy(&pump->lock);
-    (void)pthread_cond_destroy(&pump->cond);
-    ws_free(pump);
-}
-
 static ws_pump *
-allocate(ws_hub *hub, ws_pages *pages)
+allocate(ws_crew *crew, ws_wake *wake)
 {
     ws_pump *pump = ws_calloc(1, sizeof *pump);
     if (pump == NULL) {
         return NULL;
     }
     if (ws_cond_init(&pump->cond) != WS_OK) {
-        ws_free(pump);
-        return NULL;
+        goto no_cond;
     }
     if (ws_lock_init(&pump->lock) != WS_OK) {
-        (void)pthread_cond_destroy(&pump->cond);
-        ws_free(pump);
-        return NULL;
+        goto no_lock;
     }
-    pump->hub = ws_hub_ref(hub);
-    pump->pages = ws_pages_ref(pages);
-    pump->counters = ws_hub_counters(hub);
+    if (ws_arrivals_init(&pump->arrivals) != WS_OK) {
+        goto no_arrivals;
+    }
+    pump->crew = crew;
+    pump->wake = ws_wake_ref(wake);
+    pump->number = ws_wake_number(wake);
+    pump->hub = crew->hub;
+    pump->pages = crew->pages;
+    pump->settings = crew->settings;
+    pump->crowd = crew->crowd;
+    pump->compress = crew->compress;
     pump->retry.kind = WS_TIMER_STARVED;
     return pump;
+
+no_arrivals:
+    ws_lock_destroy(&pump->lock);
+no_lock:
+    (void)pthread_cond_destroy(&pump->cond);
+no_cond:
+    ws_free(pump);
+    return NULL;
 }
 
 ws_err
-ws_pump_new(ws_hub *hub, ws_pages *pages, const ws_pump_config *config,
+ws_pump_new(ws_crew *crew, ws_wake *wake, ws_pump_counters *counters,
             ws_pump **out)
 {
-    ws_pump *pump = allocate(hub, pages);
+    ws_pump *pump = allocate(crew, wake);
     if (pump == NULL) {
         return WS_ERR_NOMEM;
     }
-    pump->settings = ws_settings_new(config);
+    pump->counters = counters;
     pump->wheel = ws_timer_wheel_new(ws_now_ns());
-    pump->crowd = ws_crowd_new();
-    pump->compress = config->compression ? ws_compress_new() : NULL;
-    ws_err err = WS_ERR_NOMEM;
-    if (pump->settings != NULL && pump->wheel != NULL && pump->crowd != NULL &&
-        (pump->compress != NULL || !config->compression)) {
-        err = ws_fork_init();
-    }
-    if (err == WS_OK) {
-        err = make_loop(pump);
-    }
-    if (err == WS_OK) {
-        pump->fork = (ws_fork_hook){
-            .prepare = fork_prepare,
-            .parent = fork_parent,
-            .child = fork_child,
-            .arg = pump,
-        };
-        ws_fork_add(&pump->fork);
-        err = start_thread(pump);
-        if (err != WS_OK) {
-            ws_fork_remove(&pump->fork);
-        }
-    }
+    ws_err err = pump->wheel == NULL ? WS_ERR_NOMEM : make_loop(pump);
     if (err != WS_OK) {
         int sys = errno;
-        free_parts(pump);
+        ws_pump_free(pump);
         errno = sys;
         return err;
     }
     *out = pump;
     return WS_OK;
+}
+
+ws_err
+ws_pump_start(ws_pump *pump)
+{
+    pump->fork = (ws_fork_hook){
+        .prepare = fork_prepare,
+        .parent = fork_parent,
+        .child = fork_child,
+        .arg = pump,
+    };
+    ws_fork_add(&pump->fork);
+    ws_err err = start_thread(pump);
+    if (err != WS_OK) {
+        int sys = errno;
+        ws_fork_remove(&pump->fork);
+        errno = sys;
+    }
+    return err;
 }
 
 void
@@ -367,8 +365,19 @@ ws_pump_free(ws_pump *pump)
     if (pump == NULL) {
         return;
     }
-    ws_pump_kill(pump);
-    (void)pthread_join(pump->thread, NULL);
-    ws_fork_remove(&pump->fork);
-    free_parts(pump);
+    if (pump->started) {
+        (void)pthread_join(pump->thread, NULL);
+        ws_fork_remove(&pump->fork);
+    }
+    if (pump->loop != NULL) {
+        ws_loop_unwatch(pump->loop, ws_wake_fd(pump->wake));
+    }
+    ws_loop_free(pump->loop);
+    ws_timer_wheel_free(pump->wheel);
+    ws_inflater_free(pump->spare_inflater);
+    ws_arrivals_destroy(&pump->arrivals);
+    ws_wake_unref(pump->wake);
+    ws_lock_destroy(&pump->lock);
+    (void)pthread_cond_destroy(&pump->cond);
+    ws_free(pump);
 }

@@ -1,104 +1,39 @@
 /*
- * pump.h - the thread that moves everything: accepts, reads, writes, answers
- * pings, keeps deadlines. It never calls back into its user and never waits
- * for one, so nothing that the user does can hold it up.
+ * pump.h - one thread of a crew, with a loop and connections of its own.
  *
- * Threads: any, one at a time for new, join and free; the rest as they like.
- * Owns:    the thread, the loop, the listeners handed to it, all connections;
- *          a reference to the hub and to the pages.
- * Locks:   none while calling; each call that must be done by the pump is
- *          handed over and waited for (bounded by one turn of the loop).
+ * Threads: whoever makes the crew for new, start and free; the rest any.
+ * Owns:    the thread, the loop, its connections, a reference to its doorbell;
+ *          it borrows what the crew has for all.
+ * Locks:   none while calling.
  */
 #ifndef WS_NET_PUMP_H
 #define WS_NET_PUMP_H
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "core/err.h"
 #include "core/hub.h"
-#include "identity.h"
-#include "listener.h"
-#include "pages.h"
 
+typedef struct ws_crew ws_crew;
 typedef struct ws_pump ws_pump;
-typedef struct ws_port ws_port; /* a listener that the pump serves */
 
-/* Copied; strings are NUL-terminated and valid (see message.h). Times are
-   nanoseconds, 0 switches off. */
-typedef struct ws_pump_config {
-    uint64_t ping_interval_ns;
-    uint64_t ping_timeout_ns;
-    uint64_t open_timeout_ns;  /* from accept to the end of the handshake */
-    uint64_t close_timeout_ns; /* from the first close to the end of TCP */
-    size_t max_message_size;   /* payload bytes of an inbound message */
-    int send_buffer;           /* see ws_listener_hooks; 0: the kernel's */
-    size_t max_clients_per_ip; /* sockets of an address; 0: no limit */
-    size_t max_connections;    /* sockets, clients or not; 0: no limit */
-    const char *const *trusted_proxies; /* addresses or networks in CIDR */
-    size_t trusted_proxy_count;
-    const char *const *origins;      /* rules, see proto/origin.h */
-    size_t origin_count;             /* 0: unchecked */
-    const char *const *subprotocols; /* in order of preference */
-    size_t subprotocol_count;
-    bool compression;       /* permessage-deflate, where a client offers it */
-    const char *id_query;   /* a client's id is this query parameter; NULL */
-    const char *user_query; /* likewise its user */
-} ws_pump_config;
+/* Everything but the thread. It counts in `counters`. SYSTEM: see errno;
+   NOMEM. */
+WS_MUST_CHECK ws_err ws_pump_new(ws_crew *crew, ws_wake *wake,
+                                 ws_pump_counters *counters, ws_pump **out);
 
-/* NULL, or a static text: what is wrong with it as an address or network. */
-const char *ws_pump_network_error(const char *network);
+/* Starts the thread; SYSTEM: see errno. From here on, or never, there are
+   connections. */
+WS_MUST_CHECK ws_err ws_pump_start(ws_pump *pump);
 
-/* Starts the thread. SYSTEM: see errno; NOMEM. */
-WS_MUST_CHECK ws_err ws_pump_new(ws_hub *hub, ws_pages *pages,
-                                 const ws_pump_config *config, ws_pump **out);
-
-/*
- * Serves a listener, which belongs to the pump from here on, whatever is
- * returned. `path`: only upgrades of that path, NULL: any. The port is the
- * caller's to release. HUB_CLOSED: the pump ends or has ended; NOMEM; SYSTEM,
- * see errno.
- */
-WS_MUST_CHECK ws_err ws_pump_listen(ws_pump *pump, ws_listener *listener,
-                                    const char *path, ws_port **out);
-
-/* The same with TLS, and NULL without; `identity` is taken over likewise. */
-WS_MUST_CHECK ws_err ws_pump_listen_tls(ws_pump *pump, ws_listener *listener,
-                                        const char *path,
-                                        ws_identity *identity, ws_port **out);
-
-/* Has a port with TLS show another identity from here on; connections stay as
-   they are. Takes over `identity`, whatever is returned. NOT_FOUND: the port
-   is closed; HUB_CLOSED: the pump has ended; NOMEM. */
-WS_MUST_CHECK ws_err ws_port_set_identity(ws_port *port,
-                                          ws_identity *identity);
-
-/* Stops accepting and closes the listening socket; its connections stay.
-   Idempotent, also after the pump has ended. */
-void ws_port_close(ws_port *port);
-void ws_port_unref(ws_port *port); /* NULL does nothing */
-
-bool ws_port_is_tls(const ws_port *port);
-
-/* Where it listens; borrowed from the port. */
-const ws_addr *ws_port_addr(const ws_port *port);
-
-/* Begins the end: closes the listeners, refuses handshakes, closes every
-   client with `code` and `reason` (valid, see message.h) behind what is
-   queued. The first call counts; returns at once. */
-void ws_pump_close(ws_pump *pump, uint16_t code, ws_text reason);
-
-/* The same without any waiting: what is open is cut. */
-void ws_pump_kill(ws_pump *pump);
-
-/* Sleeps until the pump has ended (WS_OK) or CLOCK_MONOTONIC shows `until_ns`
-   (TIMEOUT). It ends by itself after ws_pump_close, once the last connection
-   is gone: close_timeout_ns bounds that, where it is on. */
-WS_MUST_CHECK ws_err ws_pump_wait(ws_pump *pump, uint64_t until_ns);
-
-/* Kills what is left, joins the thread and frees. NULL does nothing. Not in a
-   forked child, which leaks the pump instead. */
+/* Joins the thread, if it was started: ws_pump_kill first, where it may not
+   have ended by itself. NULL does nothing. */
 void ws_pump_free(ws_pump *pump);
+
+/* farewell.c. What crew.h says of all of them, for one, once the hub is shut;
+   the first has the clients of all pumps closed, behind what is queued. */
+void ws_pump_close(ws_pump *pump, uint16_t code, ws_text reason);
+void ws_pump_kill(ws_pump *pump);
+WS_MUST_CHECK ws_err ws_pump_wait(ws_pump *pump, uint64_t until_ns);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * settings.h - a pump's configuration, copied and made ready for use.
+ * settings.h - the configuration of a crew's pumps, copied and made ready for
+ * use.
  *
  * Threads: new and free, any; read-only in between.
  * Owns:    copies of everything.
@@ -7,9 +8,9 @@
 #ifndef WS_NET_SETTINGS_H
 #define WS_NET_SETTINGS_H
 
+#include "crew.h"
 #include "network.h"
 #include "proto/frame_decode.h"
-#include "pump.h"
 
 typedef struct ws_settings {
     ws_pump_config config;   /* strings are copies */

@@ -202,6 +202,24 @@ hub_contains(PyObject *op, PyObject *item)
     return client != NULL;
 }
 
+/* How many connections each has, a tuple. */
+static PyObject *
+list_pumps(py_hub *self)
+{
+    Py_ssize_t count = (Py_ssize_t)self->options.config.pumps;
+    PyObject *pumps = PyTuple_New(count);
+    for (Py_ssize_t i = 0; pumps != NULL && i < count; i++) {
+        PyObject *one = PyLong_FromUnsignedLongLong(
+            ws_hub_connections(self->core, (size_t)i));
+        if (one == NULL) {
+            Py_CLEAR(pumps);
+        } else {
+            PyTuple_SET_ITEM(pumps, i, one);
+        }
+    }
+    return pumps;
+}
+
 static PyObject *
 hub_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
@@ -214,7 +232,11 @@ hub_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
     Py_BEGIN_ALLOW_THREADS
         stats = ws_hub_get_stats(core);
     Py_END_ALLOW_THREADS
-    return py_make_hub_stats(state, &stats, ws_hub_counters(core));
+    ws_pump_counters counters;
+    ws_hub_sum_counters(core, &counters);
+    PyObject *pumps = list_pumps(as_hub(op));
+    return pumps == NULL ? NULL
+                         : py_make_hub_stats(state, &stats, &counters, pumps);
 }
 
 static PyObject *

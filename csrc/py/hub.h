@@ -1,6 +1,6 @@
 /*
- * hub.h - WSHub: the core's hub, and the pump that serves it once something
- * listens.
+ * hub.h - WSHub: the core's hub, and the crew of pumps that serves it once
+ * something listens.
  */
 #ifndef WS_PY_HUB_H
 #define WS_PY_HUB_H
@@ -8,8 +8,8 @@
 #include "core/hub.h"
 #include "home.h"
 #include "keep.h"
+#include "net/crew.h"
 #include "net/pages.h"
-#include "net/pump.h"
 #include "options.h"
 #include "state.h"
 
@@ -20,11 +20,11 @@ struct py_hub {
     ws_hub *core;     /* a reference */
     ws_pages *pages;  /* a reference; put to under the GIL only, so that a
                          forked child finds its lock free */
-    ws_pump *pump;    /* NULL: none yet, or no more */
-    unsigned in_pump; /* calls into the pump that are under way */
-    bool started;     /* there was a pump */
+    ws_crew *crew;    /* NULL: none yet, or no more */
+    unsigned in_crew; /* calls into the crew that are under way */
+    bool started;     /* there was a crew */
     bool closing;     /* close has begun */
-    bool closed;      /* the pump has ended, or never will be */
+    bool closed;      /* the crew has ended, or never will be */
     bool takes_events;
     PyObject *consumer; /* the one EventIterator, borrowed; NULL: none */
     py_kept kept;
@@ -34,7 +34,7 @@ struct py_hub {
 
 /*
  * To be called before `core` is used: makes it anew in a forked child where
- * the hub has no pump. False: HubClosed (the child of a hub with a pump), or
+ * the hub has no crew. False: HubClosed (the child of a hub with one), or
  * out of memory or descriptors.
  */
 bool py_hub_enter(py_hub *self);
@@ -42,9 +42,9 @@ bool py_hub_enter(py_hub *self);
 /* The same for what makes no sense once close has begun: HubClosed. */
 bool py_hub_enter_open(py_hub *self);
 
-/* A pump that stays until py_hub_leave_pump; starts it. NULL: an exception. */
-ws_pump *py_hub_enter_pump(py_hub *self);
-void py_hub_leave_pump(py_hub *self);
+/* A crew that stays until py_hub_leave_crew; starts it. NULL: an exception. */
+ws_crew *py_hub_enter_crew(py_hub *self);
+void py_hub_leave_crew(py_hub *self);
 
 /* Closes by `until_ns`, cutting what is left. With `signals`, false when a
    signal handler has raised: all was cut at once. Otherwise true. */

@@ -1,4 +1,4 @@
-/* lifetime.c - a hub's pump: its start, its end, forks, the interpreter's
+/* lifetime.c - a hub's crew: its start, its end, forks, the interpreter's
    exit. */
 #include <unistd.h>
 
@@ -17,7 +17,7 @@ state_of(py_hub *self)
     return py_state_of((PyObject *)self);
 }
 
-/* In a child, for a hub without a pump. The old one is leaked: a thread that
+/* In a child, for a hub without a crew. The old one is leaked: a thread that
    the child does not have may hold its locks. */
 static bool
 remake(py_hub *self)
@@ -89,18 +89,18 @@ unlink_running(py_hub *self)
     }
 }
 
-/* Under the GIL throughout, so that there is never a second pump. */
+/* Under the GIL throughout, so that there is never a second crew. */
 static bool
-start_pump(py_hub *self)
+start_crew(py_hub *self)
 {
     py_state *state = state_of(self);
     if (state == NULL) {
         return false;
     }
     ws_err err =
-        py_options_start(&self->options, self->core, self->pages, &self->pump);
+        py_options_start(&self->options, self->core, self->pages, &self->crew);
     if (err != WS_OK) {
-        self->pump = NULL;
+        self->crew = NULL;
         (void)py_raise_err(state, self->home, err);
         return false;
     }
@@ -109,50 +109,50 @@ start_pump(py_hub *self)
     return true;
 }
 
-ws_pump *
-py_hub_enter_pump(py_hub *self)
+ws_crew *
+py_hub_enter_crew(py_hub *self)
 {
     if (!py_hub_enter_open(self) ||
-        (self->pump == NULL && !start_pump(self))) {
+        (self->crew == NULL && !start_crew(self))) {
         return NULL;
     }
-    self->in_pump++;
-    return self->pump;
+    self->in_crew++;
+    return self->crew;
 }
 
 void
-py_hub_leave_pump(py_hub *self)
+py_hub_leave_crew(py_hub *self)
 {
-    self->in_pump--;
-    if (self->closed && self->in_pump == 0 && self->pump != NULL) {
-        ws_pump *pump = self->pump;
-        self->pump = NULL; // from here on nobody else finds it
+    self->in_crew--;
+    if (self->closed && self->in_crew == 0 && self->crew != NULL) {
+        ws_crew *crew = self->crew;
+        self->crew = NULL; // from here on nobody else finds it
         unlink_running(self);
         Py_BEGIN_ALLOW_THREADS
-            ws_pump_free(pump);
+            ws_crew_free(crew);
         Py_END_ALLOW_THREADS
     }
 }
 
-/* Without the GIL. Cuts what is left, and waits for the pump's last turn. */
+/* Without the GIL. Cuts what is left, and waits for the pumps' last turns. */
 static void
-kill_pump(ws_pump *pump)
+kill_crew(ws_crew *crew)
 {
-    ws_pump_kill(pump);
-    while (ws_pump_wait(pump, ws_now_ns() + WS_NS_PER_S) == WS_ERR_TIMEOUT) {
+    ws_crew_kill(crew);
+    while (ws_crew_wait(crew, ws_now_ns() + WS_NS_PER_S) == WS_ERR_TIMEOUT) {
     }
 }
 
 /* False: a signal handler has raised. */
 static bool
-await_pump(const py_home *home, ws_pump *pump, uint64_t until_ns, bool signals)
+await_crew(const py_home *home, ws_crew *crew, uint64_t until_ns, bool signals)
 {
     ws_err err = WS_ERR_TIMEOUT;
     bool quiet = true;
     do {
         uint64_t end = py_slice_end(until_ns);
         Py_BEGIN_ALLOW_THREADS
-            err = ws_pump_wait(pump, end);
+            err = ws_crew_wait(crew, end);
         Py_END_ALLOW_THREADS
         quiet = !signals || PyErr_CheckSignals() == 0;
         if (!py_home_is_here(home)) {
@@ -161,7 +161,7 @@ await_pump(const py_home *home, ws_pump *pump, uint64_t until_ns, bool signals)
     } while (quiet && err == WS_ERR_TIMEOUT && ws_now_ns() < until_ns);
     if (err == WS_ERR_TIMEOUT) {
         Py_BEGIN_ALLOW_THREADS
-            kill_pump(pump);
+            kill_crew(crew);
         Py_END_ALLOW_THREADS
     }
     return quiet;
@@ -179,16 +179,16 @@ py_hub_close(py_hub *self, uint16_t code, ws_text reason, uint64_t until_ns,
         return false;
     }
     self->closing = true;
-    if (self->pump != NULL) {
-        self->in_pump++;
-        ws_pump_close(self->pump, code, reason);
-        quiet = await_pump(self->home, self->pump, until_ns, signals);
+    if (self->crew != NULL) {
+        self->in_crew++;
+        ws_crew_close(self->crew, code, reason);
+        quiet = await_crew(self->home, self->crew, until_ns, signals);
         if (!py_home_is_here(self->home)) {
-            self->in_pump--;
+            self->in_crew--;
             return quiet;
         }
         self->closed = true;
-        py_hub_leave_pump(self);
+        py_hub_leave_crew(self);
     } else if (!self->closed) {
         ws_hub_shut(self->core);
         self->closed = true;
@@ -226,7 +226,7 @@ py_hub_finalize(PyObject *op)
     PyObject *value = NULL;
     PyObject *traceback = NULL;
 
-    if (self->pump == NULL || !py_home_is_here(self->home)) {
+    if (self->crew == NULL || !py_home_is_here(self->home)) {
         return;
     }
     PyErr_Fetch(&type, &value, &traceback);
@@ -246,11 +246,11 @@ py_hub_release(py_hub *self)
         self->home->hub = NULL;
     }
     unlink_running(self);
-    if (here && self->pump != NULL) { // started past its finalizer
-        ws_pump *pump = self->pump;
-        self->pump = NULL;
+    if (here && self->crew != NULL) { // started past its finalizer
+        ws_crew *crew = self->crew;
+        self->crew = NULL;
         Py_BEGIN_ALLOW_THREADS
-            ws_pump_free(pump);
+            ws_crew_free(crew);
         Py_END_ALLOW_THREADS
     }
     py_let_all_go(&self->kept);
@@ -273,7 +273,7 @@ py_hub_forget_all(py_state *state)
     }
 }
 
-/* The hubs that have a pump, a list. NULL: no memory. */
+/* The hubs that have a crew, a list. NULL: no memory. */
 static PyObject *
 list_running(const py_state *state)
 {
@@ -300,7 +300,7 @@ py_hub_close_all(PyObject *module, PyObject *Py_UNUSED(ignored))
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(hubs); i++) {
         py_hub *hub = (py_hub *)PyList_GET_ITEM(hubs, i);
         hub->closing = true;
-        ws_pump_close(hub->pump, 1001, NO_REASON);
+        ws_crew_close(hub->crew, 1001, NO_REASON);
     }
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(hubs); i++) {
         (void)py_hub_close((py_hub *)PyList_GET_ITEM(hubs, i), 1001, NO_REASON,

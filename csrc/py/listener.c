@@ -88,25 +88,25 @@ make_listener(py_hub *hub, ws_port *port, py_place *at)
     return (PyObject *)self;
 }
 
-/* Has the pump serve `listener`, which it takes over, as it does `identity`.
+/* Has the crew serve `listener`, which it takes over, as it does `identity`.
  */
 static PyObject *
 serve(py_hub *hub, ws_listener *listener, ws_identity *identity, py_place *at)
 {
     ws_port *port = NULL;
     ws_err err = WS_OK;
-    ws_pump *pump = py_hub_enter_pump(hub);
-    if (pump == NULL) {
+    ws_crew *crew = py_hub_enter_crew(hub);
+    if (crew == NULL) {
         ws_listener_free(listener);
         ws_identity_free(identity);
         return NULL;
     }
     int why = 0;
     Py_BEGIN_ALLOW_THREADS
-        err = ws_pump_listen_tls(pump, listener, at->only, identity, &port);
+        err = ws_crew_listen_tls(crew, listener, at->only, identity, &port);
         why = errno;
     Py_END_ALLOW_THREADS
-    py_hub_leave_pump(hub);
+    py_hub_leave_crew(hub);
     if (err == WS_ERR_SYSTEM) {
         ws_listener_error error = {.err = why, .what = "watch"};
         py_place_raise(at, &error);

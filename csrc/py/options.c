@@ -23,31 +23,42 @@ typedef struct given {
     PyObject *trusted_proxies;
     PyObject *ping_interval, *ping_timeout, *open_timeout, *close_timeout;
     PyObject *origins, *subprotocols, *compression;
-    PyObject *id_query, *user_query, *release_gil;
+    PyObject *id_query, *user_query, *release_gil, *pumps;
 } given;
 
 static bool
 parse(given *g, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"send_queue",      "send_queue_bytes",
-                            "send_buffer",     "max_message_size",
-                            "max_events",      "max_event_bytes",
-                            "max_clients",     "max_clients_per_ip",
-                            "trusted_proxies", "ping_interval",
-                            "ping_timeout",    "open_timeout",
-                            "close_timeout",   "origins",
-                            "subprotocols",    "compression",
-                            "id_query",        "user_query",
-                            "release_gil",     NULL};
+    static char *names[] = {"send_queue",
+                            "send_queue_bytes",
+                            "send_buffer",
+                            "max_message_size",
+                            "max_events",
+                            "max_event_bytes",
+                            "max_clients",
+                            "max_clients_per_ip",
+                            "trusted_proxies",
+                            "ping_interval",
+                            "ping_timeout",
+                            "open_timeout",
+                            "close_timeout",
+                            "origins",
+                            "subprotocols",
+                            "compression",
+                            "id_query",
+                            "user_query",
+                            "release_gil",
+                            "pumps",
+                            NULL};
     *g = (given){.send_queue = NULL};
     return PyArg_ParseTupleAndKeywords(
-        args, kwargs, "|$OOOOOOOOOOOOOOOOOOO:WSHub", names, &g->send_queue,
+        args, kwargs, "|$OOOOOOOOOOOOOOOOOOOO:WSHub", names, &g->send_queue,
         &g->send_queue_bytes, &g->send_buffer, &g->max_message_size,
         &g->max_events, &g->max_event_bytes, &g->max_clients,
         &g->max_clients_per_ip, &g->trusted_proxies, &g->ping_interval,
         &g->ping_timeout, &g->open_timeout, &g->close_timeout, &g->origins,
         &g->subprotocols, &g->compression, &g->id_query, &g->user_query,
-        &g->release_gil);
+        &g->release_gil, &g->pumps);
 }
 
 /* An int with a default. */
@@ -134,6 +145,15 @@ get_client_limits(const given *g, py_options *options)
                                     : SPARE_CONNECTIONS));
     }
     return true;
+}
+
+static bool
+get_pumps(PyObject *value, ws_pump_config *config)
+{
+    long long pumps = 0;
+    bool good = get_int("pumps", value, 1, 1, WS_PUMPS_MAX, &pumps);
+    config->pumps = (size_t)pumps;
+    return good;
 }
 
 static bool
@@ -319,7 +339,8 @@ py_options_get(py_options *options, PyObject *args, PyObject *kwargs)
         get_lists(&g, options) &&
         get_compression(g.compression, &options->config.compression) &&
         (g.release_gil == NULL ||
-         py_get_bool("release_gil", g.release_gil, &options->release_gil));
+         py_get_bool("release_gil", g.release_gil, &options->release_gil)) &&
+        get_pumps(g.pumps, &options->config);
     for (size_t i = 0; i < sizeof g / sizeof *each; i++) {
         Py_XDECREF(each[i]);
     }
@@ -362,7 +383,7 @@ free_list(const char *const *list)
 
 ws_err
 py_options_start(const py_options *options, ws_hub *hub, ws_pages *pages,
-                 ws_pump **pump)
+                 ws_crew **crew)
 {
     ws_pump_config config = options->config;
     ws_err err = WS_ERR_NOMEM;
@@ -378,7 +399,7 @@ py_options_start(const py_options *options, ws_hub *hub, ws_pages *pages,
         lend_list(options->origins, &config.origins, &config.origin_count) &&
         lend_list(options->subprotocols, &config.subprotocols,
                   &config.subprotocol_count)) {
-        err = ws_pump_new(hub, pages, &config, pump);
+        err = ws_crew_new(hub, pages, &config, crew);
     }
     int why = errno;
     free_list(config.trusted_proxies);

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 
 #include "core/hub.h"
+#include "net/crew.h"
 #include "net/pages.h"
-#include "net/pump.h"
 #include "state.h"
 
 typedef struct py_options {
@@ -27,8 +27,8 @@ bool py_options_get(py_options *options, PyObject *args, PyObject *kwargs);
 
 void py_options_release(py_options *options);
 
-/* Starts a pump with them. Errors as ws_pump_new. */
+/* Starts a crew with them. Errors as ws_crew_new. */
 ws_err py_options_start(const py_options *options, ws_hub *hub,
-                        ws_pages *pages, ws_pump **pump);
+                        ws_pages *pages, ws_crew **crew);
 
 #endif

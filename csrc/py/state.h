@@ -29,7 +29,7 @@ typedef struct py_state {
     PyObject *name_oldest_age, *name_full, *name_closed, *name_failed;
 
     PyObject *no_args; /* an empty tuple */
-    py_hub *running;   /* the hubs that have a pump, for the exit; borrowed */
+    py_hub *running;   /* the hubs that have a crew, for the exit; borrowed */
 } py_state;
 
 /* The state behind an object of one of our types, which are final. NULL, and

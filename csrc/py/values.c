@@ -143,13 +143,13 @@ pump_fields(const ws_pump_counters *counters)
 
 PyObject *
 py_make_hub_stats(py_state *state, const ws_hub_stats *stats,
-                  const ws_pump_counters *counters)
+                  const ws_pump_counters *counters, PyObject *pumps)
 {
     PyObject *rest = Py_BuildValue(
-        "{sK sK sK sK sK sK sK sI sn sK sK}", "queued", stats->queued,
-        "queued_bytes", stats->queued_bytes, "clients", stats->clients,
-        "closing", stats->closing, "joined", stats->joined, "topics",
-        stats->topics, "users", stats->users, "events",
+        "{sN sK sK sK sK sK sK sK sI sn sK sK}", "pumps", pumps, "queued",
+        stats->queued, "queued_bytes", stats->queued_bytes, "clients",
+        stats->clients, "closing", stats->closing, "joined", stats->joined,
+        "topics", stats->topics, "users", stats->users, "events",
         (unsigned)stats->events.messages, "event_bytes",
         (Py_ssize_t)stats->events.bytes, "events_total", stats->events.queued,
         "events_dropped", stats->events.dropped);

@@ -16,7 +16,7 @@ PyObject *py_make_report(py_state *state, py_home *home,
                          const ws_report *report);
 PyObject *py_make_client_stats(py_state *state, ws_client *client);
 PyObject *py_make_hub_stats(py_state *state, const ws_hub_stats *stats,
-                            const ws_pump_counters *counters);
+                            const ws_pump_counters *counters, PyObject *pumps);
 PyObject *py_make_request(py_state *state, const ws_client_info *info);
 
 /* `client` is the event's WSClient; NOTICE has no such value. */

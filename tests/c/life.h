@@ -24,6 +24,7 @@ typedef struct life_setup {
     bool unix_socket; /* a second listener, and a guest there */
     int tls;          /* version, on TCP; 0: none */
     bool compression; /* permessage-deflate, for some guests */
+    size_t pumps;     /* 0: one */
     bool abrupt;      /* what is open in the end is cut */
     /* Whether loading an identity may fail with that errno or, 0, for what is
        in the file; NULL: with ENOMEM alone. */
@@ -585,8 +586,8 @@ life_close(life *l)
         return; // freeing the pump does it
     }
     ws_port_close(l->tcp);
-    ws_pump_close(l->w.pump, 1001, wire_text("bye"));
-    LIFE_UNTIL(l, ws_pump_wait(l->w.pump, ws_now_ns()) == WS_OK);
+    ws_crew_close(l->w.crew, 1001, wire_text("bye"));
+    LIFE_UNTIL(l, ws_crew_wait(l->w.crew, ws_now_ns()) == WS_OK);
 }
 
 static inline void
@@ -652,7 +653,7 @@ life_listen(life *l, bool unix_socket, ws_port **port)
         return false;
     }
     return !life_refused(
-        ws_pump_listen_tls(l->w.pump, listener, "/", identity, port));
+        ws_crew_listen_tls(l->w.crew, listener, "/", identity, port));
 }
 
 /* False: something was refused. Whatever there is then must be ended. */
@@ -660,6 +661,7 @@ static inline bool
 life_begin(life *l, const life_setup *setup)
 {
     wire_setup options = life_options(setup->compression);
+    options.config.pumps = setup->pumps;
     CHECK_EQ(wire_tls(), 0); // whether there is TLS says the setup
     *l = (life){.setup = setup};
     for (size_t i = 0; i < LIFE_GUESTS; i++) {
@@ -668,14 +670,13 @@ life_begin(life *l, const life_setup *setup)
     if (life_refused(ws_hub_new(&options.limits, &l->w.hub))) {
         return false;
     }
-    l->w.counters = ws_hub_counters(l->w.hub);
     ws_hub_start_events(l->w.hub);
     l->w.pages = ws_pages_new();
     if (l->w.pages == NULL ||
         life_refused(ws_pages_put(l->w.pages, wire_text("/page"),
                                   wire_text("text/plain"), "A page.\n", 8)) ||
         life_refused(
-            ws_pump_new(l->w.hub, l->w.pages, &options.config, &l->w.pump))) {
+            ws_crew_new(l->w.hub, l->w.pages, &options.config, &l->w.crew))) {
         return false;
     }
     return life_listen(l, false, &l->tcp) &&
@@ -721,7 +722,7 @@ life_check_account(const life *l)
 static inline void
 life_end(life *l)
 {
-    ws_pump_free(l->w.pump);
+    ws_crew_free(l->w.crew);
     ws_port_unref(l->tcp);
     ws_port_unref(l->un);
     if (l->w.hub != NULL) {

@@ -179,8 +179,8 @@ all_chunks_get_one_shared_message(void)
     disperse(hub, clients, MANY);
 }
 
-/* Several pumps: each is rung for its own clients, and only once a chunk and
-   run of neighbours. */
+/* Several pumps: each is rung for its own clients, once a chunk however they
+   alternate. */
 static void
 each_pump_is_told_of_its_own_clients(void)
 {
@@ -188,6 +188,7 @@ each_pump_is_told_of_its_own_clients(void)
     ws_wake *wakes[2] = {ws_hub_wake(hub), NULL};
     ws_client *clients[7];
     CHECK_EQ(ws_wake_new(&wakes[1]), WS_OK);
+    ws_wake_set_number(wakes[1], WS_WAKE_NUMBERS - 1);
     for (size_t i = 0; i < COUNT_OF(clients); i++) {
         char id[] = {(char)('a' + i), '\0'};
         ws_client_info info = {.id = {id, 1}};

@@ -7,17 +7,17 @@ static char big[1 << 20];
 static bool
 has_ended(const wire *w)
 {
-    return ws_pump_wait(w->pump, 0) == WS_OK;
+    return ws_crew_wait(w->crew, 0) == WS_OK;
 }
 
 static void
 an_idle_pump_ends_at_once(void)
 {
     wire w = wire_open_default();
-    CHECK_EQ(ws_pump_wait(w.pump, ws_now_ns() + 20 * MS), WS_ERR_TIMEOUT);
-    ws_pump_close(w.pump, 1001, wire_text("bye"));
-    CHECK_EQ(ws_pump_wait(w.pump, wire_deadline()), WS_OK);
-    CHECK_EQ(ws_pump_wait(w.pump, 0), WS_OK);
+    CHECK_EQ(ws_crew_wait(w.crew, ws_now_ns() + 20 * MS), WS_ERR_TIMEOUT);
+    ws_crew_close(w.crew, 1001, wire_text("bye"));
+    CHECK_EQ(ws_crew_wait(w.crew, wire_deadline()), WS_OK);
+    CHECK_EQ(ws_crew_wait(w.crew, 0), WS_OK);
     (void)wire_close(&w);
 }
 
@@ -39,8 +39,8 @@ every_client_gets_what_is_queued_and_then_its_close(void)
                &(ws_exclude){NULL, 0}, &report);
     ws_msg_unref(msg);
     ws_report_release(&report);
-    ws_pump_close(w.pump, 1001, wire_text("maintenance"));
-    ws_pump_close(w.pump, 1011, wire_text("the first counts"));
+    ws_crew_close(w.crew, 1001, wire_text("maintenance"));
+    ws_crew_close(w.crew, 1011, wire_text("the first counts"));
     for (int i = 0; i < PEERS; i++) {
         peer_expect_text(&peers[i], "last");
         peer_expect_close(&peers[i], 1001, "maintenance");
@@ -49,7 +49,7 @@ every_client_gets_what_is_queued_and_then_its_close(void)
         peer_expect_eof(&peers[i]);
         peer_close(&peers[i]);
     }
-    CHECK_EQ(ws_pump_wait(w.pump, wire_deadline()), WS_OK);
+    CHECK_EQ(ws_crew_wait(w.crew, wire_deadline()), WS_OK);
     ws_hub_stats stats = wire_close(&w);
     CHECK_EQ(stats.counts.written, PEERS);
     CHECK_EQ(stats.counts.lost, 0);
@@ -66,8 +66,8 @@ a_slow_reader_has_the_close_timeout(void)
     for (int i = 0; i < 5; i++) {
         CHECK_EQ(wire_send(client, WS_MESSAGE_BINARY, big, sizeof big), WS_OK);
     }
-    ws_pump_close(w.pump, 1001, wire_text(""));
-    CHECK_EQ(ws_pump_wait(w.pump, ws_now_ns() + 50 * MS), WS_ERR_TIMEOUT);
+    ws_crew_close(w.crew, 1001, wire_text(""));
+    CHECK_EQ(ws_crew_wait(w.crew, ws_now_ns() + 50 * MS), WS_ERR_TIMEOUT);
     for (int i = 0; i < 5; i++) {
         CHECK_EQ(peer_read(&p).size, sizeof big);
     }
@@ -75,7 +75,7 @@ a_slow_reader_has_the_close_timeout(void)
     peer_close_frame(&p, 1001, "");
     peer_expect_eof(&p);
     peer_close(&p);
-    CHECK_EQ(ws_pump_wait(w.pump, wire_deadline()), WS_OK);
+    CHECK_EQ(ws_crew_wait(w.crew, wire_deadline()), WS_OK);
     wire_expect_ended(client, 1001, true);
     (void)wire_close(&w);
 }
@@ -108,8 +108,8 @@ nobody_holds_the_end_up_beyond_close_timeout(void)
     WITHIN(WIRE_COUNTED(&w, accepted_connections) == 5, 10);
 
     uint64_t begin = ws_now_ns();
-    ws_pump_close(w.pump, 1001, wire_text(""));
-    CHECK_EQ(ws_pump_wait(w.pump, wire_deadline()), WS_OK);
+    ws_crew_close(w.crew, 1001, wire_text(""));
+    CHECK_EQ(ws_crew_wait(w.crew, wire_deadline()), WS_OK);
     uint64_t took = ws_now_ns() - begin;
     CHECK(took >= 200 * MS && took < 2000 * MS);
     wire_expect_ended(client, 1001, false);
@@ -129,14 +129,14 @@ new_clients_are_refused_while_draining(void)
     peer half = peer_dial(&w);
     peer_say(&half, "GET / HTTP/1.1\r\n");
     WITHIN(WIRE_COUNTED(&w, accepted_connections) == 2, 10);
-    ws_pump_close(w.pump, 1001, wire_text(""));
+    ws_crew_close(w.crew, 1001, wire_text(""));
     peer_expect_end(&half);
     peer_close(&half);
     peer_expect_close(&p, 1001, "");
     peer_close_frame(&p, 1001, "");
     peer_expect_eof(&p);
     peer_close(&p);
-    CHECK_EQ(ws_pump_wait(w.pump, wire_deadline()), WS_OK);
+    CHECK_EQ(ws_crew_wait(w.crew, wire_deadline()), WS_OK);
     CHECK_EQ(ws_hub_get_stats(w.hub).joined, 1);
     (void)wire_close(&w);
 }
@@ -148,12 +148,12 @@ a_client_that_is_closing_already_keeps_its_code(void)
     peer p = peer_open(&w, "/?id=a");
     ws_client *client = wire_client(&w, "a");
     CHECK_EQ(ws_hub_close_client(client, 4000, wire_text("own")), WS_OK);
-    ws_pump_close(w.pump, 1001, wire_text(""));
+    ws_crew_close(w.crew, 1001, wire_text(""));
     peer_expect_close(&p, 4000, "own");
     peer_close_frame(&p, 4000, "");
     peer_expect_eof(&p);
     peer_close(&p);
-    CHECK_EQ(ws_pump_wait(w.pump, wire_deadline()), WS_OK);
+    CHECK_EQ(ws_crew_wait(w.crew, wire_deadline()), WS_OK);
     wire_expect_ended(client, 4000, true);
     (void)wire_close(&w);
 }
@@ -168,11 +168,11 @@ kill_cuts_whatever_is_open(void)
         CHECK_EQ(wire_send(client, WS_MESSAGE_BINARY, big, sizeof big), WS_OK);
     }
     peer half = peer_dial(&w);
-    ws_pump_close(w.pump, 1001, wire_text(""));
-    ws_pump_kill(w.pump);
-    ws_pump_kill(w.pump);
-    CHECK_EQ(ws_pump_wait(w.pump, wire_deadline()), WS_OK);
-    ws_pump_close(w.pump, 1001, wire_text("")); // too late, no harm
+    ws_crew_close(w.crew, 1001, wire_text(""));
+    ws_crew_kill(w.crew);
+    ws_crew_kill(w.crew);
+    CHECK_EQ(ws_crew_wait(w.crew, wire_deadline()), WS_OK);
+    ws_crew_close(w.crew, 1001, wire_text("")); // too late, no harm
     peer_expect_end(&p);
     peer_expect_end(&half);
     peer_close(&p);
@@ -192,8 +192,8 @@ freeing_a_pump_ends_its_clients(void)
     peer p = peer_open(&w, "/?id=a");
     ws_client *client = wire_client(&w, "a");
     wire_expect_event(&w, WS_EVENT_CONNECTED);
-    ws_pump_free(w.pump);
-    w.pump = NULL;
+    ws_crew_free(w.crew);
+    w.crew = NULL;
     CHECK(wire_is_closed(client));
     CHECK_EQ(wire_send_text(client, "late"), WS_ERR_CLOSED);
     wire_expect_event(&w, WS_EVENT_DISCONNECTED);
@@ -269,11 +269,11 @@ race(bool kill)
     }
     (void)usleep(10 * 1000);
     if (kill) {
-        ws_pump_kill(w.pump);
+        ws_crew_kill(w.crew);
     } else {
-        ws_pump_close(w.pump, 1001, wire_text(""));
+        ws_crew_close(w.crew, 1001, wire_text(""));
     }
-    CHECK_EQ(ws_pump_wait(w.pump, wire_deadline()), WS_OK);
+    CHECK_EQ(ws_crew_wait(w.crew, wire_deadline()), WS_OK);
     uint64_t attempts = 0;
     uint64_t queued = 0;
     for (int i = 0; i < PEERS; i++) {

@@ -37,6 +37,8 @@ a_life_without_faults_is_complete(void)
         {.unix_socket = true, .compression = true},
         {.unix_socket = true, .tls = TLS1_2_VERSION},
         {.unix_socket = true, .tls = TLS1_3_VERSION, .compression = true},
+        {.unix_socket = true, .pumps = 3},
+        {.unix_socket = true, .tls = TLS1_3_VERSION, .pumps = 2},
     };
     for (size_t i = 0; i < WIRE_COUNT_OF(setups); i++) {
         live_without_faults(&setups[i]);
@@ -113,7 +115,10 @@ each_allocation_may_fail_under_tls_and_compression_the_last_share(void)
 static const life_setup LIVES[] = {
     {.unix_socket = true, .many_topics = true},
     {.unix_socket = true, .abrupt = true},
-    {.unix_socket = true, .tls = TLS1_3_VERSION, .compression = true},
+    {.unix_socket = true,
+     .tls = TLS1_3_VERSION,
+     .compression = true,
+     .pumps = 2},
 };
 
 /* Has the place fail at its first, second, ... call in lives of that kind. */
@@ -180,6 +185,10 @@ any_part_of_all_allocations_may_fail(void)
         {.unix_socket = true,
          .tls = TLS1_2_VERSION,
          .compression = true,
+         .on_begun = fail_part},
+        {.unix_socket = true,
+         .tls = TLS1_3_VERSION,
+         .pumps = 3,
          .on_begun = fail_part},
     };
     static const long parts[] = {1,  2,  3,  4,  5,  7,  11, 13, 17,

@@ -611,6 +611,97 @@ after_a_fork_the_childs_copies_are_closed(void)
     kit_hub_free(hub);
 }
 
+/* ---- several pumps */
+
+/* Two pumps beside the first. */
+static ws_hub_pump *
+add_pumps(ws_hub *hub)
+{
+    ws_hub_pump *others = ws_calloc(2, sizeof *others);
+    CHECK(others != NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK_EQ(ws_wake_new(&others[i].wake), WS_OK);
+        ws_wake_set_number(others[i].wake, i + 1);
+    }
+    ws_hub_add_pumps(hub, others, 2);
+    return others;
+}
+
+static void
+what_pumps_count_is_added_up(void)
+{
+    ws_hub *hub = kit_hub(KIT_ROOMY);
+    ws_pump_counters sum;
+    ws_count(&ws_hub_counters(hub)->writes, 1);
+    ws_count(&ws_hub_counters(hub)->connections, 5);
+    ws_hub_sum_counters(hub, &sum);
+    CHECK_EQ(ws_counted(&sum.writes), 1);
+    CHECK_EQ(ws_hub_connections(hub, 0), 5);
+    CHECK_EQ(ws_hub_connections(hub, 1), 0);
+
+    ws_hub_pump *others = add_pumps(hub);
+    ws_count(&others[0].counters.writes, 10);
+    ws_count(&others[1].counters.writes, 100);
+    ws_count(&others[1].counters.received_bytes, 7); // the last field
+    ws_count(&others[1].counters.connections, 3);
+    ws_uncount(&others[1].counters.connections, 1);
+    ws_hub_sum_counters(hub, &sum);
+    CHECK_EQ(ws_counted(&sum.writes), 111);
+    CHECK_EQ(ws_counted(&sum.received_bytes), 7);
+    CHECK_EQ(ws_counted(&sum.connections), 7);
+    CHECK_EQ(ws_hub_connections(hub, 1), 0);
+    CHECK_EQ(ws_hub_connections(hub, 2), 2);
+    CHECK_EQ(ws_hub_connections(hub, 3), 0);
+    kit_hub_free(hub);
+}
+
+static void
+what_two_pumps_count_shares_no_cache_line(void)
+{
+    enum { LINE = 64 };
+    const ws_hub_pump two[2];
+    const char *end = (const char *)(&two[0].counters + 1);
+    CHECK((const char *)&two[1].counters - end >= LINE);
+}
+
+/* Any of them may have refused something. */
+static void
+each_pump_is_told_of_room_once(void)
+{
+    ws_hub_limits limits = KIT_ROOMY;
+    limits.inbound.max_messages = 1;
+    ws_hub *hub = kit_hub(limits);
+    ws_hub_pump *others = add_pumps(hub);
+    ws_wake *wakes[] = {ws_hub_wake(hub), others[0].wake, others[1].wake};
+    unsigned seen[COUNT_OF(wakes)] = {0};
+    ws_event event;
+    ws_hub_start_events(hub);
+    ws_client *client = kit_join_hub(hub, "a", NULL);
+    ws_inbound *first = ws_inbound_new(1);
+    ws_inbound *second = ws_inbound_new(1);
+    CHECK_EQ(ws_evq_message(ws_hub_events(hub), client, first, 1, false),
+             WS_OK);
+    CHECK_EQ(ws_evq_message(ws_hub_events(hub), client, second, 1, false),
+             WS_ERR_FULL);
+    ws_inbound_free(second);
+    for (size_t i = 0; i < COUNT_OF(wakes); i++) {
+        CHECK(!ws_hub_take_room(hub, &seen[i]));
+        CHECK(!kit_readable(ws_wake_fd(wakes[i]), 0));
+    }
+    for (int i = 0; i < 2; i++) { // Connected, and the message
+        CHECK(ws_hub_take_event(hub, &event));
+        ws_event_release(&event);
+    }
+    for (size_t i = 0; i < COUNT_OF(wakes); i++) {
+        CHECK(kit_readable(ws_wake_fd(wakes[i]), 0));
+        CHECK(ws_hub_take_room(hub, &seen[i]));
+        CHECK(!ws_hub_take_room(hub, &seen[i]));
+    }
+    kit_end_all(hub);
+    ws_client_unref(client);
+    kit_hub_free(hub);
+}
+
 /* ---- races */
 
 enum { CROWD = 900, EACH = 3, MORE = 300 };
@@ -936,6 +1027,9 @@ static const ws_test tests[] = {
     TEST(a_hub_without_memory_is_none),
     TEST(a_hub_without_descriptors_is_none_and_errno_tells),
     TEST(after_a_fork_the_childs_copies_are_closed),
+    TEST(what_pumps_count_is_added_up),
+    TEST(what_two_pumps_count_shares_no_cache_line),
+    TEST(each_pump_is_told_of_room_once),
     TEST(totals_are_exact_while_clients_end),
     TEST(no_attempt_is_missed_by_the_totals),
     TEST(whatever_was_accepted_before_the_closing_goes_out),

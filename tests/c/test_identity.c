@@ -167,7 +167,57 @@ a_hardened_context_resumes_and_renegotiates_nothing(void)
     SSL_CTX_free(ctx);
 }
 
+/* What a handshake would see of it. */
+static void
+expect_shown(const ws_identity *id, X509 *cert)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    SSL *ssl = SSL_new(ctx);
+    CHECK(ws_identity_show(id, ssl));
+    CHECK_EQ(X509_cmp(SSL_get_certificate(ssl), cert), 0);
+    CHECK_EQ(SSL_get_verify_mode(ssl),
+             SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+}
+
+/* The authorities are named to clients by each context. */
+static void
+expect_announced(ws_identity *id)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    ws_identity_announce(id, ctx);
+    CHECK_EQ(sk_X509_NAME_num(SSL_CTX_get_client_CA_list(ctx)), 1);
+    SSL_CTX_free(ctx);
+}
+
+static void
+a_twin_is_the_same_and_outlives_the_first(void)
+{
+    pem_pair pair = pem_make("localhost", NULL, false);
+    const char *both = pem_write_pair("both", &pair);
+    ws_identity *id = load(both, NULL, both);
+    ws_alloc_fail_at(0);
+    CHECK(ws_identity_twin(id) == NULL);
+    ws_alloc_fail_at(-1);
+    ws_identity *twin = ws_identity_twin(id);
+    CHECK(twin != NULL && twin != id);
+    expect_announced(id);
+    ws_identity_free(id);
+    expect_announced(twin);
+    expect_shown(twin, pair.cert);
+    end(twin);
+
+    id = load(both, NULL, NULL); // without authorities
+    twin = ws_identity_twin(id);
+    CHECK(twin != NULL);
+    ws_identity_free(twin);
+    end(id);
+    pem_free(&pair);
+}
+
 static const ws_test tests[] = {
+    TEST(a_twin_is_the_same_and_outlives_the_first),
     TEST(certificate_and_key_may_be_in_one_file_or_two),
     TEST(a_file_that_is_wrong_is_named_with_what_is_wrong),
     TEST(a_file_without_end_is_refused),

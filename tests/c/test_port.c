@@ -7,7 +7,7 @@ add_port(const wire *w, bool unix_socket, const char *path)
     ws_listener *listener = wire_listener(unix_socket);
     CHECK(listener != NULL);
     CHECK_EQ(
-        ws_pump_listen_tls(w->pump, listener, path, wire_identity(), &port),
+        ws_crew_listen_tls(w->crew, listener, path, wire_identity(), &port),
         WS_OK);
     return port;
 }
@@ -131,9 +131,9 @@ listening_and_closing_after_the_end_do_no_harm(void)
     wire w = wire_open_default();
     ws_port *port = NULL;
     ws_port *early = add_port(&w, false, NULL);
-    ws_pump_kill(w.pump);
-    CHECK_EQ(ws_pump_wait(w.pump, wire_deadline()), WS_OK);
-    CHECK_EQ(ws_pump_listen(w.pump, wire_listener(false), "/x", &port),
+    ws_crew_kill(w.crew);
+    CHECK_EQ(ws_crew_wait(w.crew, wire_deadline()), WS_OK);
+    CHECK_EQ(ws_crew_listen(w.crew, wire_listener(false), "/x", &port),
              WS_ERR_HUB_CLOSED);
     CHECK(port == NULL);
     CHECK(refuses(early));
@@ -149,9 +149,9 @@ listening_while_draining_is_refused(void)
     wire w = wire_open_default();
     ws_port *port = NULL;
     peer p = peer_open(&w, "/?id=a");
-    ws_pump_close(w.pump, 1001, wire_text(""));
+    ws_crew_close(w.crew, 1001, wire_text(""));
     peer_expect_close(&p, 1001, "");
-    CHECK_EQ(ws_pump_listen(w.pump, wire_listener(false), NULL, &port),
+    CHECK_EQ(ws_crew_listen(w.crew, wire_listener(false), NULL, &port),
              WS_ERR_HUB_CLOSED);
     CHECK(refuses(w.port));
     peer_close_frame(&p, 1001, "");
@@ -169,7 +169,7 @@ no_memory_for_a_port_closes_the_listener(void)
         ws_listener *listener = wire_listener(false);
         int fd = ws_listener_fd(listener);
         ws_alloc_fail_at(n);
-        CHECK_EQ(ws_pump_listen(w.pump, listener, "/x", &port), WS_ERR_NOMEM);
+        CHECK_EQ(ws_crew_listen(w.crew, listener, "/x", &port), WS_ERR_NOMEM);
         ws_alloc_fail_at(-1);
         CHECK_EQ(fcntl(fd, F_GETFD), -1);
     }

@@ -143,13 +143,13 @@ two_hubs_in_a_process_are_strangers(void)
     peer_expect_text(&q, "two");
     CHECK(!peer_hears(&p, 20));
     ws_client_unref(client);
-    ws_pump_free(one.pump);
-    one.pump = NULL;
+    ws_crew_free(one.crew);
+    one.crew = NULL;
     peer_expect_end(&p);
     peer_close(&p);
     peer_leave(&q);
-    ws_pump_free(two.pump);
-    two.pump = NULL;
+    ws_crew_free(two.crew);
+    two.crew = NULL;
     ws_hub_drop_events(two.hub);
     ws_port_unref(two.port);
     ws_pages_unref(two.pages);
@@ -287,8 +287,8 @@ a_forked_child_holds_no_connection_open(void)
     peer_shut(&p);       // the child has a copy of this side
     peer_close(&p);
     wire_expect_ended(client, 1000, true);
-    ws_pump_kill(w.pump);
-    CHECK_EQ(ws_pump_wait(w.pump, wire_deadline()), WS_OK);
+    ws_crew_kill(w.crew);
+    CHECK_EQ(ws_crew_wait(w.crew, wire_deadline()), WS_OK);
     peer_expect_end(&q);
     peer_close(&q);
     uint16_t port = ws_port_addr(w.port)->port;
@@ -355,14 +355,14 @@ no_memory_for_a_pump_leaves_nothing_behind(void)
     for (long n = 0; err != WS_OK; n++) {
         int before = open_descriptors();
         ws_hub *hub = NULL;
-        ws_pump *pump = NULL;
+        ws_crew *crew = NULL;
         CHECK_EQ(ws_hub_new(&setup.limits, &hub), WS_OK);
         ws_pages *pages = ws_pages_new();
         ws_alloc_fail_at(n);
-        err = ws_pump_new(hub, pages, &setup.config, &pump);
+        err = ws_crew_new(hub, pages, &setup.config, &crew);
         ws_alloc_fail_at(-1);
         CHECK(err == WS_OK || err == WS_ERR_NOMEM);
-        ws_pump_free(err == WS_OK ? pump : NULL);
+        ws_crew_free(err == WS_OK ? crew : NULL);
         ws_pages_unref(pages);
         ws_hub_unref(hub);
         CHECK_EQ(ws_alloc_live(), 0);

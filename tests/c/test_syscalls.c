@@ -652,7 +652,7 @@ without_buffers_all_can_end(void)
     wire_expect_ended(lost, 1006, false);
     long failed = atomic_load(&plan.failed);
     WITHIN(atomic_load(&plan.failed) >= failed + 3, 10);
-    ws_pump_kill(t.w.pump);
+    ws_crew_kill(t.w.crew);
     wire_expect_ended(t.client, 1006, false);
     plan_nothing();
     peer_close(&t.p);

@@ -3,7 +3,7 @@
 
 #include <libwebsockets.h>
 
-#include "net/pump.h"
+#include "net/crew.h"
 #include "wire.h"
 
 static ws_identity *
@@ -52,7 +52,7 @@ add_port(const wire *w, ws_identity *identity)
 {
     ws_port *port = NULL;
     ws_listener *listener = wire_listener(false);
-    CHECK_EQ(ws_pump_listen_tls(w->pump, listener, NULL, identity, &port),
+    CHECK_EQ(ws_crew_listen_tls(w->crew, listener, NULL, identity, &port),
              WS_OK);
     return port;
 }
@@ -385,8 +385,8 @@ a_closed_port_takes_no_identity(void)
     ws_port *port = add_port(&w, identity_of("one"));
     ws_port_close(port);
     CHECK_EQ(ws_port_set_identity(port, identity_of("two")), WS_ERR_NOT_FOUND);
-    ws_pump_kill(w.pump);
-    CHECK_EQ(ws_pump_wait(w.pump, wire_deadline()), WS_OK);
+    ws_crew_kill(w.crew);
+    CHECK_EQ(ws_crew_wait(w.crew, wire_deadline()), WS_OK);
     CHECK_EQ(ws_port_set_identity(w.port, identity_of("two")),
              WS_ERR_HUB_CLOSED);
     ws_port_unref(port);
@@ -598,9 +598,9 @@ closing_the_pump_waits_for_no_handshake(void)
     wire w = open_default();
     peer p = dial_bare(w.port);
     WITHIN(WIRE_COUNTED(&w, accepted_connections) == 1, 10);
-    ws_pump_close(w.pump, 1001, wire_text(""));
+    ws_crew_close(w.crew, 1001, wire_text(""));
     CHECK_EQ(peer_receive(&p), 0);
-    CHECK_EQ(ws_pump_wait(w.pump, wire_deadline()), WS_OK);
+    CHECK_EQ(ws_crew_wait(w.crew, wire_deadline()), WS_OK);
     peer_close(&p);
     (void)wire_close(&w);
 }
@@ -929,7 +929,7 @@ without_memory_there_is_no_port_and_no_leak(void)
         ws_listener *listener = wire_listener(false);
         ws_identity *identity = identity_of("one");
         ws_alloc_fail_at(n);
-        err = ws_pump_listen_tls(w.pump, listener, NULL, identity, &port);
+        err = ws_crew_listen_tls(w.crew, listener, NULL, identity, &port);
         ws_alloc_fail_at(-1);
         CHECK(err == WS_OK || err == WS_ERR_NOMEM);
         if (err == WS_OK) {
@@ -951,12 +951,12 @@ one_too_many_of_an_address_is_closed_without_a_handshake(void)
     setup.config.max_clients_per_ip = 1;
     wire w = open_with(&setup);
     peer first = dial_bare(w.port); // it counts, silent as it is
-    WITHIN(ws_counted(&w.counters->accepted_connections) == 1, 10);
+    WITHIN(WIRE_COUNTED(&w, accepted_connections) == 1, 10);
     long before = ws_alloc_live();
     peer second = dial_bare(w.port);
     CHECK(peer_receive(&second) <= 0);
     CHECK_EQ(ws_alloc_live(), before);
-    CHECK_EQ(ws_counted(&w.counters->refused_handshakes), 1);
+    CHECK_EQ(WIRE_COUNTED(&w, refused_handshakes), 1);
     peer_close(&second);
     peer_close(&first);
     (void)wire_close(&w);

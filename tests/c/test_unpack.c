@@ -563,7 +563,11 @@ static void
 one_inflater_is_kept_however_many_were_needed_at_once(void)
 {
     enum { CLIENTS = 20 };
-    wire w = open_with_limit(1 << 20);
+    wire_setup setup = wire_defaults();
+    setup.config.compression = true;
+    setup.events = true;
+    setup.config.pumps = 1; // each keeps one
+    wire w = wire_open(&setup);
     peer peers[CLIENTS];
     long one = 0;
     for (size_t i = 0; i < CLIENTS; i++) {

@@ -20,6 +20,16 @@ make(void)
     return wake;
 }
 
+static void
+it_has_the_number_it_was_given(void)
+{
+    ws_wake *wake = make();
+    CHECK_EQ(ws_wake_number(wake), 0);
+    ws_wake_set_number(wake, WS_WAKE_NUMBERS - 1);
+    CHECK_EQ(ws_wake_number(wake), WS_WAKE_NUMBERS - 1);
+    ws_wake_unref(wake);
+}
+
 static bool
 rings(ws_wake *wake)
 {
@@ -455,6 +465,7 @@ an_end_amid_adding_keeps_every_reference_accounted(void)
 }
 
 static const ws_test tests[] = {
+    TEST(it_has_the_number_it_was_given),
     TEST(a_link_is_marked_once_until_it_is_cleared),
     TEST(links_come_in_the_order_of_the_chains),
     TEST(the_doorbell_is_readable_while_something_waits),

@@ -6,7 +6,9 @@
  * wait is bounded, and one that is not over in time fails the test.
  *
  * With WSSEND_WIRE=tls1.2 or tls1.3 in the environment all of it speaks TLS,
- * and an end without a close_notify counts as a reset.
+ * and an end without a close_notify counts as a reset. With
+ * WSSEND_TEST_PUMPS=3 three pumps serve it, where a test does not say how
+ * many.
  */
 #ifndef WS_TESTS_WIRE_H
 #define WS_TESTS_WIRE_H
@@ -29,11 +31,11 @@
 #include "core/alloc.h"
 #include "core/fanout.h"
 #include "core/hub.h"
+#include "net/crew.h"
 #include "net/identity.h"
 #include "net/listener.h"
 #include "net/message.h"
 #include "net/pages.h"
-#include "net/pump.h"
 #include "pem.h"
 #include "proto/frame.h"
 
@@ -64,10 +66,17 @@ typedef struct wire_setup {
 typedef struct wire {
     ws_hub *hub;
     ws_pages *pages;
-    ws_pump *pump;
+    ws_crew *crew;
     ws_port *port;
-    ws_pump_counters *counters;
 } wire;
+
+/* How many pumps there are where nothing is said. */
+static inline size_t
+wire_pumps(void)
+{
+    const char *pumps = getenv("WSSEND_TEST_PUMPS");
+    return pumps == NULL ? 1 : (size_t)strtoul(pumps, NULL, 10);
+}
 
 /* Roomy, without keepalive; ids and users are taken from the query. */
 static inline wire_setup
@@ -81,6 +90,7 @@ wire_defaults(void)
             },
         .config =
             {
+                .pumps = wire_pumps(),
                 .open_timeout_ns = WIRE_PATIENCE_MS * WS_NS_PER_MS,
                 .close_timeout_ns = WIRE_PATIENCE_MS * WS_NS_PER_MS,
                 .max_message_size = 2 << 20,
@@ -134,14 +144,13 @@ wire_open(const wire_setup *setup)
     CHECK_EQ(ws_hub_new(&setup->limits, &w.hub), WS_OK);
     w.pages = ws_pages_new();
     CHECK(w.pages != NULL);
-    w.counters = ws_hub_counters(w.hub);
     if (setup->events) {
         ws_hub_start_events(w.hub);
     }
-    CHECK_EQ(ws_pump_new(w.hub, w.pages, &setup->config, &w.pump), WS_OK);
+    CHECK_EQ(ws_crew_new(w.hub, w.pages, &setup->config, &w.crew), WS_OK);
     ws_listener *listener = wire_listener(setup->unix_socket);
     CHECK(listener != NULL);
-    CHECK_EQ(ws_pump_listen_tls(w.pump, listener, setup->path, wire_identity(),
+    CHECK_EQ(ws_crew_listen_tls(w.crew, listener, setup->path, wire_identity(),
                                 &w.port),
              WS_OK);
     return w;
@@ -169,7 +178,7 @@ wire_check_law(const wire *w)
 static inline ws_hub_stats
 wire_close(wire *w)
 {
-    ws_pump_free(w->pump);
+    ws_crew_free(w->crew);
     ws_port_close(w->port);
     ws_port_unref(w->port);
     ws_hub_drop_events(w->hub);
@@ -182,8 +191,18 @@ wire_close(wire *w)
     return stats;
 }
 
-/* One of the pump's counters. */
-#define WIRE_COUNTED(w, field) ws_counted(&(w)->counters->field)
+/* What all pumps have counted. */
+static inline ws_pump_counters
+wire_counters(const wire *w)
+{
+    ws_pump_counters sum;
+    ws_hub_sum_counters(w->hub, &sum);
+    return sum;
+}
+
+/* One of the pumps' counters, together. */
+#define WIRE_COUNTED(w, field) \
+    ws_counted(&(ws_pump_counters[]){wire_counters(w)}[0].field)
 
 static inline uint64_t
 wire_deadline(void)

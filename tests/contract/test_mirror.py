@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 C_WITHOUT_TEST: dict[str, str] = {
     "err": "one table; -Werror=switch guards its users",
     "hub_events": "part of hub.h: test_hub.c",
+    "hub_pumps": "part of hub.h: test_hub.c",
     "hub_topics": "part of hub.h: test_hub.c",
     "hub_totals": "part of hub.h: test_hub.c",
     "hub_walk": "part of hub.h: test_hub.c",
@@ -54,6 +55,7 @@ PY_TEST_WITHOUT_SOURCE: dict[str, str] = {
     "gil": "the pump beside a thread that holds the GIL",
     "leaks": "every entry point",
     "memory": "every entry point, out of memory",
+    "pumps": "several pumps: crew.c and arrivals.c under the binding",
     "send": "payload.c, outgoing.c and WSClient.send",
     "threads": "every entry point, from many threads",
 }

@@ -59,7 +59,7 @@ stop_server(void)
 static void
 start_server(void)
 {
-    if (server.pump == NULL) {
+    if (server.crew == NULL) {
         wire_setup setup = wire_defaults();
         setup.unix_socket = true;
         setup.events = true;

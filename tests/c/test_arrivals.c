@@ -1,0 +1,190 @@
+/* Connections on their way from one pump to another, in crowds. */
+#include "net/arrivals.h"
+
+#include <sys/wait.h>
+
+#include "wire.h"
+
+enum { PUMPS = 3, CROWD = 300 };
+
+static peer peers[CROWD];
+
+static wire
+open_crew(void)
+{
+    wire_setup setup = wire_defaults();
+    setup.config.pumps = PUMPS;
+    return wire_open(&setup);
+}
+
+/* Connects without a word more than TCP needs. */
+static peer
+dial(const wire *w)
+{
+    const ws_addr *addr = ws_port_addr(w->port);
+    struct sockaddr_in to = {
+        .sin_family = AF_INET,
+        .sin_port = htons(addr->port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    return peer_connect_bare((struct sockaddr *)&to, sizeof to, 0);
+}
+
+static void
+dial_crowd(const wire *w)
+{
+    for (size_t i = 0; i < CROWD; i++) {
+        peers[i] = dial(w);
+    }
+}
+
+static void
+hang_up_crowd(void)
+{
+    for (size_t i = 0; i < CROWD; i++) {
+        peer_reset(&peers[i]);
+    }
+}
+
+static void
+wait_until_all_are_gone(const wire *w)
+{
+    WITHIN(WIRE_COUNTED(w, connections) == 0, 10);
+}
+
+static void
+a_crowd_is_let_in_and_spread(void)
+{
+    wire w = open_crew();
+    dial_crowd(&w);
+    WITHIN(WIRE_COUNTED(&w, connections) == CROWD, 10);
+    for (size_t i = 0; i < PUMPS; i++) {
+        CHECK_EQ(ws_hub_connections(w.hub, i), CROWD / PUMPS);
+    }
+    WITHIN(WIRE_COUNTED(&w, accepted_connections) == CROWD, 10);
+    hang_up_crowd();
+    wait_until_all_are_gone(&w);
+    CHECK_EQ(WIRE_COUNTED(&w, failed_handshakes), CROWD);
+    (void)wire_close(&w);
+}
+
+static void
+who_is_let_in_is_served_whichever_pump_it_is(void)
+{
+    wire w = open_crew();
+    for (size_t i = 0; i < CROWD; i++) {
+        peers[i] = peer_dial(&w);
+        peer_say(&peers[i], peer_request("/", ""));
+    }
+    for (size_t i = 0; i < CROWD; i++) {
+        (void)peer_expect_switch(&peers[i]);
+    }
+    CHECK_EQ(ws_hub_size(w.hub), CROWD);
+    hang_up_crowd();
+    WITHIN(ws_hub_present(w.hub) == 0, 10);
+    (void)wire_close(&w);
+}
+
+/* At whatever moment it comes, nobody is kept waiting and nothing is left. */
+static void
+a_crew_may_end_amid_a_crowd(void)
+{
+    for (int times = 0; times < 10; times++) {
+        wire w = open_crew();
+        dial_crowd(&w);
+        if (times % 2 == 0) {
+            ws_crew_kill(w.crew);
+        } else {
+            ws_crew_close(w.crew, 1001, wire_text(""));
+        }
+        CHECK_EQ(ws_crew_wait(w.crew, wire_deadline()), WS_OK);
+        CHECK_EQ(WIRE_COUNTED(&w, connections), 0);
+        for (size_t i = 0; i < CROWD; i++) {
+            peer_expect_end(&peers[i]);
+            peer_close(&peers[i]);
+        }
+        (void)wire_close(&w);
+    }
+}
+
+/* Who was accepted before is served as if nothing had happened. */
+static void
+a_port_may_be_closed_amid_a_crowd(void)
+{
+    for (int times = 0; times < 5; times++) {
+        wire w = open_crew();
+        dial_crowd(&w);
+        WITHIN(WIRE_COUNTED(&w, connections) > 0, 10);
+        ws_port_close(w.port);
+        uint64_t in = WIRE_COUNTED(&w, connections);
+        CHECK_EQ(WIRE_COUNTED(&w, accepted_connections), in);
+        hang_up_crowd();
+        wait_until_all_are_gone(&w);
+        CHECK_EQ(WIRE_COUNTED(&w, failed_handshakes), in);
+        (void)wire_close(&w);
+    }
+}
+
+static void *
+fork_often(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 30; i++) {
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            (void)poll(NULL, 0, 20); // it lives a while
+            _exit(0);
+        }
+        int status;
+        CHECK_EQ(waitpid(pid, &status, 0), pid);
+        CHECK_EQ(status, 0);
+    }
+    return NULL;
+}
+
+/* A child that kept a socket on its way would keep its peer waiting. */
+static void
+forks_amid_a_crowd_do_no_harm(void)
+{
+    wire w = open_crew();
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, fork_often, NULL), 0);
+    for (int times = 0; times < 5; times++) {
+        dial_crowd(&w);
+        WITHIN(WIRE_COUNTED(&w, connections) == CROWD, 10);
+        hang_up_crowd();
+        wait_until_all_are_gone(&w);
+    }
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    (void)wire_close(&w);
+}
+
+/* No memory for one at the door: he is not let in, the others are. */
+static void
+without_memory_one_is_turned_away(void)
+{
+    wire w = open_crew();
+    for (long n = 0; n < 12; n++) {
+        ws_alloc_fail_at(n);
+        peer p = dial(&w);
+        (void)usleep(1000);
+        ws_alloc_fail_at(-1);
+        peer_close(&p);
+        wait_until_all_are_gone(&w);
+    }
+    peer p = peer_open(&w, "/");
+    peer_leave(&p);
+    (void)wire_close(&w);
+}
+
+static const ws_test tests[] = {
+    TEST(a_crowd_is_let_in_and_spread),
+    TEST(who_is_let_in_is_served_whichever_pump_it_is),
+    TEST(a_crew_may_end_amid_a_crowd),
+    TEST(a_port_may_be_closed_amid_a_crowd),
+    TEST(forks_amid_a_crowd_do_no_harm),
+    TEST(without_memory_one_is_turned_away),
+};
+
+TEST_MAIN(tests)
