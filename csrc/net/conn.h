@@ -82,7 +82,8 @@ struct ws_conn {
     ws_client *client;    /* a reference, from the upgrade on */
     const char *doom;     /* static text: why it must end; NULL: it lives */
     ws_conn_phase phase;
-    bool is_unix; /* its socket */
+    int fd;       /* its socket */
+    bool is_unix; /* of that kind */
 
     /* outbox.c */
     ws_ctl ctl;
