@@ -64,23 +64,28 @@ typedef struct ws_chan_entry {
     uint64_t since_ns; /* coarse CLOCK_MONOTONIC of its push */
 } ws_chan_entry;
 
-/* Laid open so that a client can embed it; the fields are chan.c's alone. */
+/* Laid open so that a client can embed it; the fields are chan.c's alone. What
+   a push, a peek and a commit touch stands together, up to written_bytes in
+   `counts`. */
 typedef struct ws_chan {
     const ws_chan_limits *limits; /* borrowed, fixed, outlives the channel */
 
     ws_lock lock; /* guards all below */
     ws_chan_entry *ring;
-    uint32_t cap;    /* slots: 0, or a power of two */
-    uint32_t head;   /* slot of the oldest message */
-    uint32_t len;    /* messages queued */
-    uint32_t peeked; /* of those, handed to the pump and not yet committed */
-    size_t bytes;    /* payload queued */
-    size_t offset;   /* frame bytes of the oldest that the kernel has */
+    uint32_t cap;       /* slots: 0, or a power of two */
+    uint32_t head;      /* slot of the oldest message */
+    uint32_t len;       /* messages queued */
+    uint32_t peeked;    /* of those, handed to the pump and not committed */
+    size_t bytes;       /* payload queued */
+    size_t offset;      /* frame bytes of the oldest that the kernel has */
+    ws_waiter *waiters; /* unordered */
     bool closed;
     ws_chan_counts counts;
-    ws_waiter *waiters;  /* unordered */
     atomic_ullong *late; /* also counts refusals once retired; else NULL */
 } ws_chan;
+
+/* The bytes of it that are touched for every message. */
+#define WS_CHAN_HOT offsetof(ws_chan, counts.dropped)
 
 /* Makes an open, empty channel. The ring is allocated by the first push: an
    idle client costs no slots. NOMEM: nothing to destroy. */
