@@ -10,11 +10,11 @@
  * queued and charged, so that at every moment
  *     accepted = written + queued + dropped + lost.
  *
- * Threads: push, refuse, close, wait, unwait and stats, any; peek, commit and
- *          end, the pump only. Destroy: whoever can show that nobody else
- *          still has the channel.
- * Owns:    one reference to each queued message.
- * Locks:   its own, a leaf: no other lock, no callback, no I/O under it.
+ * Threads: push, refuse, close, wait, unwait and stats, any; prefetch, peek,
+ *          commit and end, the pump only. Destroy: whoever can show that
+ * nobody else still has the channel. Owns:    one reference to each queued
+ * message. Locks:   its own, a leaf: no other lock, no callback, no I/O under
+ * it.
  */
 #ifndef WS_CORE_CHAN_H
 #define WS_CORE_CHAN_H
@@ -114,6 +114,10 @@ bool ws_chan_would_take(ws_chan *ch, size_t size);
    for a closed channel (closed wins over everything), otherwise `err`, which
    is NOMEM or TOO_BIG. */
 WS_MUST_CHECK ws_err ws_chan_refuse(ws_chan *ch, ws_err err);
+
+/* Has the place where the next peek will look brought into the cache; does
+   nothing while somebody else has the lock. */
+void ws_chan_prefetch(ws_chan *ch);
 
 /*
  * Lends the oldest messages, in order, to the pump: up to WS_CHAN_BATCH, and

@@ -258,9 +258,11 @@ account(ws_conn *conn, batch *b, size_t taken)
     ctl_written(conn, ctl);
     taken -= ctl;
 
-    size_t page = at_most(taken, b->page_size);
-    conn->page_offset += page;
-    taken -= page;
+    if (b->page_size > 0) { // else its place is not worth fetching
+        size_t page = at_most(taken, b->page_size);
+        conn->page_offset += page;
+        taken -= page;
+    }
 
     if (b->msg_count == 0) {
         return;

@@ -67,17 +67,18 @@ free_ended(ws_pump *pump)
 
 /* While the kernel has a message, some microseconds each, what the next two
    clients need comes into the cache: of the second, the client; of the first,
-   whose client came so, the connection. */
+   whose client came so, the connection and the slot of its message. */
 static void
 prefetch(ws_wake_link *next)
 {
     if (next == NULL) {
         return;
     }
-    const ws_conn *conn = ws_client_of_link(next)->conn;
-    if (conn != NULL) {
-        ws_conn_prefetch(conn);
+    ws_client *client = ws_client_of_link(next);
+    if (client->conn != NULL) {
+        ws_conn_prefetch(client->conn);
     }
+    ws_chan_prefetch(&client->chan);
     if (next->next != NULL) {
         ws_client_prefetch(ws_client_of_link(next->next));
     }
