@@ -3,7 +3,9 @@
  *
  *     micro send [ROUNDS]          a message made and sent, one client
  *     micro fanout CLIENTS [ROUNDS]   the same message to many, and what the
- *                                  pump does with it but for the system call
+ *                                  pump does with it but for the system call;
+ *                                  with warm caches, and after something else
+ *                                  has been in them
  *     micro hold CLIENTS [ROUNDS]  how long the hub's lock is held in one
  *                                  piece while a fan-out goes on
  *     micro chunk CLIENTS ROUNDS   the fan-out and nothing else, for a
@@ -35,6 +37,7 @@ enum {
     APART = 2048,  // bytes between two clients
     PAYLOAD = 128, // bytes of a message
     MOST_ROUNDS = 100000,
+    SWEEP = 64 << 20, // bytes, more than the caches hold
 };
 
 /* One figure of each round. */
@@ -170,6 +173,19 @@ write_out(ws_client *client)
     }
 }
 
+/* As the pump does, which has its connections besides. */
+static void
+prefetch(ws_wake_link *next)
+{
+    if (next == NULL) {
+        return;
+    }
+    ws_chan_prefetch(&ws_client_of_link(next)->chan);
+    if (next->next != NULL) {
+        ws_client_prefetch(ws_client_of_link(next->next));
+    }
+}
+
 /* Returns how many clients there were. */
 static size_t
 serve(ws_hub *hub)
@@ -180,6 +196,7 @@ serve(ws_hub *hub)
     ws_wake_take(ws_hub_wake(hub), &chain, &tasks);
     for (ws_wake_link *link = chain.head; link != NULL; served++) {
         ws_wake_link *next = link->next;
+        prefetch(next);
         ws_client *client = ws_client_of_link(link);
         ws_wake_clear(link);
         write_out(client);
@@ -261,27 +278,56 @@ fan_out(crowd *c)
     ws_report_release(&report);
 }
 
+/* Leaves nothing of what was touched before in the caches. */
+static void
+sweep(uint8_t *bytes)
+{
+    for (size_t i = 0; i < SWEEP; i += 64) {
+        bytes[i]++;
+    }
+}
+
+static void
+fan_out_once(crowd *c, series *fanned, series *pumped, uint8_t *bytes)
+{
+    if (bytes != NULL) {
+        sweep(bytes);
+    }
+    uint64_t start = ws_now_ns();
+    fan_out(c);
+    note(fanned, ws_now_ns() - start, c->count);
+    if (bytes != NULL) {
+        sweep(bytes);
+    }
+    start = ws_now_ns();
+    if (serve(c->hub) != c->count) {
+        die("the pump did not meet everybody");
+    }
+    note(pumped, ws_now_ns() - start, c->count);
+}
+
 static void
 run_fanout(size_t count, size_t rounds)
 {
     crowd c = crowd_of(count);
+    uint8_t *bytes = allocate(1, SWEEP);
+    size_t cold_rounds = rounds / 10 + 1;
     series fanned = series_of(rounds);
     series pumped = series_of(rounds);
+    series fanned_cold = series_of(cold_rounds);
+    series pumped_cold = series_of(cold_rounds);
     for (size_t r = 0; r < rounds; r++) {
-        uint64_t start = ws_now_ns();
-        fan_out(&c);
-        uint64_t middle = ws_now_ns();
-        size_t served = serve(c.hub);
-        uint64_t end = ws_now_ns();
-        if (served != count) {
-            die("the pump did not meet everybody");
-        }
-        note(&fanned, middle - start, count);
-        note(&pumped, end - middle, count);
+        fan_out_once(&c, &fanned, &pumped, NULL);
+    }
+    for (size_t r = 0; r < cold_rounds; r++) {
+        fan_out_once(&c, &fanned_cold, &pumped_cold, bytes);
     }
     printf("{\"what\": \"fanout\", \"clients\": %zu, ", count);
     print_series("fanout_ns_per_client", &fanned, ", ");
-    print_series("pump_ns_per_client", &pumped, "}\n");
+    print_series("pump_ns_per_client", &pumped, ", ");
+    print_series("fanout_cold_ns_per_client", &fanned_cold, ", ");
+    print_series("pump_cold_ns_per_client", &pumped_cold, "}\n");
+    free(bytes);
     crowd_free(&c);
 }
 
