@@ -237,6 +237,16 @@ ws_chan_refuse(ws_chan *ch, ws_err err)
     return err;
 }
 
+void
+ws_chan_prefetch(ws_chan *ch)
+{
+    if (ws_lock_try(&ch->lock)) {
+        const ws_chan_entry *oldest = ch->len > 0 ? ch->ring + ch->head : NULL;
+        ws_lock_release(&ch->lock);
+        __builtin_prefetch(oldest); // of NULL, or freed since: no harm
+    }
+}
+
 size_t
 ws_chan_peek(ws_chan *ch, ws_msg **out, size_t max_bytes, size_t *offset)
 {

@@ -10,9 +10,9 @@
  * queued and charged, so that at every moment
  *     accepted = written + queued + dropped + lost.
  *
- * Threads: push, refuse, close, wait, unwait and stats, any; peek, commit and
- *          end, the pump only. Destroy: whoever can show that nobody else
- *          still has the channel.
+ * Threads: push, refuse, close, wait, unwait and stats, any; prefetch, peek,
+ *          commit and end, the pump only. Destroy: whoever can show that
+ *          nobody else still has the channel.
  * Owns:    one reference to each queued message.
  * Locks:   its own, a leaf: no other lock, no callback, no I/O under it.
  */
@@ -64,23 +64,28 @@ typedef struct ws_chan_entry {
     uint64_t since_ns; /* coarse CLOCK_MONOTONIC of its push */
 } ws_chan_entry;
 
-/* Laid open so that a client can embed it; the fields are chan.c's alone. */
+/* Laid open so that a client can embed it; the fields are chan.c's alone. What
+   a push, a peek and a commit touch stands together, up to written_bytes in
+   `counts`. */
 typedef struct ws_chan {
     const ws_chan_limits *limits; /* borrowed, fixed, outlives the channel */
 
     ws_lock lock; /* guards all below */
     ws_chan_entry *ring;
-    uint32_t cap;    /* slots: 0, or a power of two */
-    uint32_t head;   /* slot of the oldest message */
-    uint32_t len;    /* messages queued */
-    uint32_t peeked; /* of those, handed to the pump and not yet committed */
-    size_t bytes;    /* payload queued */
-    size_t offset;   /* frame bytes of the oldest that the kernel has */
+    uint32_t cap;       /* slots: 0, or a power of two */
+    uint32_t head;      /* slot of the oldest message */
+    uint32_t len;       /* messages queued */
+    uint32_t peeked;    /* of those, handed to the pump and not committed */
+    size_t bytes;       /* payload queued */
+    size_t offset;      /* frame bytes of the oldest that the kernel has */
+    ws_waiter *waiters; /* unordered */
     bool closed;
     ws_chan_counts counts;
-    ws_waiter *waiters;  /* unordered */
     atomic_ullong *late; /* also counts refusals once retired; else NULL */
 } ws_chan;
+
+/* The bytes of it that are touched for every message. */
+#define WS_CHAN_HOT offsetof(ws_chan, counts.dropped)
 
 /* Makes an open, empty channel. The ring is allocated by the first push: an
    idle client costs no slots. NOMEM: nothing to destroy. */
@@ -109,6 +114,10 @@ bool ws_chan_would_take(ws_chan *ch, size_t size);
    for a closed channel (closed wins over everything), otherwise `err`, which
    is NOMEM or TOO_BIG. */
 WS_MUST_CHECK ws_err ws_chan_refuse(ws_chan *ch, ws_err err);
+
+/* Has the place where the next peek will look brought into the cache; does
+   nothing while somebody else has the lock. */
+void ws_chan_prefetch(ws_chan *ch);
 
 /*
  * Lends the oldest messages, in order, to the pump: up to WS_CHAN_BATCH, and

@@ -4,6 +4,8 @@
 
 #include "alloc.h"
 
+enum { AHEAD = 6 }; // clients that are fetched while one is sent to
+
 static int
 by_address(const void *a, const void *b)
 {
@@ -122,6 +124,9 @@ fan_out(ws_hub *hub, ws_target target, ws_msg *msg, ws_err refusal,
     r.used = 0;
     while ((n = ws_hub_walk_next(hub, &walk, some)) > 0) {
         for (size_t i = 0; i < n; i++) {
+            if (i + AHEAD < n) {
+                ws_client_prefetch(some[i + AHEAD]);
+            }
             try_one(some[i], msg, refusal, exclude, &r, report);
         }
         ring(&r); // chunk by chunk: the pump writes while we go on

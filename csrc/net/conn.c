@@ -122,7 +122,7 @@ ws_conn_reap(ws_conn *conn)
 
 /* Options that need the socket, where they apply; none is vital. */
 static void
-tune(const ws_conn *conn, int fd)
+tune(const ws_conn *conn)
 {
     const ws_pump_config *config = &conn->pump->settings->config;
     if (conn->is_unix || config->ping_interval_ns == 0 ||
@@ -134,7 +134,7 @@ tune(const ws_conn *conn, int fd)
     uint64_t ms =
         (config->ping_interval_ns + config->ping_timeout_ns) / WS_NS_PER_MS;
     unsigned timeout = ms > INT32_MAX ? INT32_MAX : (unsigned)ms;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout,
+    (void)setsockopt(conn->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout,
                      sizeof timeout);
 }
 
@@ -183,7 +183,7 @@ ws_conn_start(ws_conn *conn)
     conn->tls = tls == NULL ? NULL : ws_tls_ref(tls);
     link_conn(conn);
     ws_count(&pump->counters->accepted_connections, 1);
-    tune(conn, conn->fd);
+    tune(conn);
     if (config->open_timeout_ns > 0) {
         set_deadline(conn, config->open_timeout_ns);
     }
@@ -239,9 +239,8 @@ probe(const ws_conn *conn)
         {IPPROTO_TCP, TCP_KEEPCNT, 4},
         {SOL_SOCKET, SO_KEEPALIVE, 1},
     };
-    int fd = lws_get_socket_fd(conn->wsi);
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
-        (void)setsockopt(fd, options[i].level, options[i].name,
+        (void)setsockopt(conn->fd, options[i].level, options[i].name,
                          &options[i].value, sizeof options[i].value);
     }
 }
@@ -271,7 +270,7 @@ static void
 send_fin(ws_conn *conn)
 {
     if (conn->tls == NULL || ws_tls_finish(conn->wsi)) {
-        if (shutdown(lws_get_socket_fd(conn->wsi), SHUT_WR) != 0) {
+        if (shutdown(conn->fd, SHUT_WR) != 0) {
             ws_conn_doom(conn, "the connection broke"); // no FIN would answer
         }
     } else if (lws_callback_on_writable(conn->wsi) < 0) {

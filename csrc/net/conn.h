@@ -74,31 +74,23 @@ typedef struct ws_conn_line {
 } ws_conn_line;
 
 struct ws_conn {
+    /* What is touched for every message stands together, up to `doom`. */
     ws_pump *pump;
-    struct lws *wsi;      /* NULL before adoption and once ended */
-    ws_conn *prev, *next; /* of all; `next` also of those to be freed, or still
-                             on their way to their pump */
-    ws_port *port;        /* a reference */
-    ws_tls *tls;          /* a reference; NULL: plain */
-    ws_client *client;    /* a reference, from the upgrade on */
-    const char *doom;     /* static text: why it must end; NULL: it lives */
+    ws_client *client; /* a reference, from the upgrade on */
+    struct lws *wsi;   /* NULL before adoption and once ended */
     ws_conn_phase phase;
     int fd; /* its socket, lws's to close from the adoption on */
 
     /* outbox.c */
     ws_ctl ctl;
+    ws_sealed *sealed;   /* TLS: refused for now, comes again as it is */
     const ws_page *page; /* ANSWERING: the body behind ctl, a reference */
-    size_t page_offset;
-    ws_sealed *sealed; /* TLS: refused for now, comes again as it is */
-    bool blocked;      /* a short write: waits for the socket */
-    bool starved;      /* ... or for the kernel to have memory again */
-    ws_conn *starved_prev, *starved_next;
-    bool mid_message; /* the kernel has part of the oldest message */
-    bool pong_due;    /* pong[] waits for room in ctl */
+    ws_tls *tls;         /* a reference; NULL: plain */
+    bool blocked;        /* a short write: waits for the socket */
+    bool starved;        /* ... or for the kernel to have memory again */
+    bool mid_message;    /* the kernel has part of the oldest message */
+    bool pong_due;       /* pong[] waits for room in ctl */
     uint8_t pong_size;
-    uint8_t *pong; /* WS_FRAME_CONTROL_PAYLOAD_MAX bytes, made when needed */
-
-    bool is_unix; /* its socket */
 
     /* the end of the conversation */
     bool closing;        /* someone has begun to close */
@@ -107,7 +99,19 @@ struct ws_conn {
     bool close_sent;     /* ... and with the kernel */
     bool close_received; /* the client's has come */
     bool failed;         /* the client broke the protocol: no waiting for it */
+    bool ping_unsent;    /* a ping is not with the kernel yet */
     uint16_t echo_code;  /* what the client's Close said */
+    const char *doom;    /* static text: why it must end; NULL: it lives */
+
+    bool is_unix;         /* its socket */
+    ws_port *port;        /* a reference */
+    ws_conn *prev, *next; /* of all; `next` also of those to be freed, or still
+                             on their way to their pump */
+
+    /* outbox.c, what is seldom used */
+    uint8_t *pong; /* WS_FRAME_CONTROL_PAYLOAD_MAX bytes, made when needed */
+    size_t page_offset;
+    ws_conn *starved_prev, *starved_next;
 
     /* inbox.c */
     bool paused;  /* no room for events, or resting: not reading */
@@ -129,7 +133,6 @@ struct ws_conn {
     /* deadlines */
     ws_timer timer;    /* one: what for follows from phase and closing */
     bool ping_waits;   /* a ping is without its pong, and the clock runs */
-    bool ping_unsent;  /* a ping is not with the kernel yet */
     uint64_t alive_ns; /* when the client last gave a sign, while a ping or
                           an answer waits for one */
     uint64_t ping_ns;  /* when the ping was made, its payload; 0: it has its
@@ -140,6 +143,15 @@ struct ws_conn {
                               upgrade; NULL: it is not counted */
     char *peer;            /* the socket's peer as text; until the upgrade */
 };
+
+/* Has that part brought into the cache, see ws_client_prefetch. */
+static inline void
+ws_conn_prefetch(const ws_conn *conn)
+{
+    __builtin_prefetch(&conn->pump, 1);
+    __builtin_prefetch(&conn->sealed, 1);
+    __builtin_prefetch(&conn->doom, 1);
+}
 
 /* conn.c */
 

@@ -30,6 +30,7 @@ typedef struct batch {
     ws_msg *msgs[WS_CHAN_BATCH];
     size_t msg_count;
     size_t offset; // frame bytes of msgs[0] that went before
+    bool is_all;   // what comes after it will bring a wake-up of its own
 } batch;
 
 /* A TLS record for which there was no room. OpenSSL has made it already, so
@@ -183,12 +184,25 @@ add_frames(ws_pump *pump, batch *b)
     }
 }
 
+/* But for the arrays, which are larger than all that is done here. */
+static void
+clear(batch *b)
+{
+    b->iov_count = 0;
+    b->ctl_size = 0;
+    b->page_size = 0;
+    b->size = 0;
+    b->msg_count = 0;
+    b->offset = 0;
+    b->is_all = false;
+}
+
 /* What comes next, in order: the rest of a message that was begun, ctl, whole
    messages, and at the very end the Close. */
 static void
 gather(ws_conn *conn, batch *b)
 {
-    *b = (batch){.iov_count = 0};
+    clear(b);
     if (!conn->mid_message) {
         put_waiting_pong(conn);
     }
@@ -214,6 +228,9 @@ gather(ws_conn *conn, batch *b)
         add_iov(b, conn->page->body + conn->page_offset, b->page_size);
     }
     add_frames(conn->pump, b);
+    // Who pushes behind what was peeked marks the client again.
+    b->is_all = conn->phase == WS_CONN_FRAMES && !alone && !conn->pong_due &&
+                b->msg_count < WS_CHAN_BATCH && b->size + b->offset < most;
 }
 
 static void
@@ -241,9 +258,11 @@ account(ws_conn *conn, batch *b, size_t taken)
     ctl_written(conn, ctl);
     taken -= ctl;
 
-    size_t page = at_most(taken, b->page_size);
-    conn->page_offset += page;
-    taken -= page;
+    if (b->page_size > 0) { // else its place is not worth fetching
+        size_t page = at_most(taken, b->page_size);
+        conn->page_offset += page;
+        taken -= page;
+    }
 
     if (b->msg_count == 0) {
         return;
@@ -312,6 +331,21 @@ send_record(ws_conn *conn, batch *b)
     return taken;
 }
 
+/* One piece goes without the kernel's looking at a list of them. */
+static ssize_t
+send_pieces(int fd, const batch *b)
+{
+    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+    if (b->iov_count == 1) {
+        return send(fd, b->iov[0].iov_base, b->iov[0].iov_len, flags);
+    }
+    const struct msghdr msg = {
+        .msg_iov = (struct iovec *)(uintptr_t)b->iov,
+        .msg_iovlen = b->iov_count,
+    };
+    return sendmsg(fd, &msg, flags);
+}
+
 /* Bytes taken; -1: the connection is broken. A socket that takes none for now
    takes 0; *no_memory tells that it is the kernel's fault. */
 static ssize_t
@@ -320,12 +354,9 @@ send_batch(ws_conn *conn, batch *b, bool *no_memory)
     if (conn->tls != NULL) {
         return send_record(conn, b);
     }
-    int fd = lws_get_socket_fd(conn->wsi);
-    struct msghdr msg = {.msg_iov = b->iov, .msg_iovlen = b->iov_count};
     ssize_t sent = 0;
-
     do {
-        sent = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+        sent = send_pieces(conn->fd, b);
     } while (sent < 0 && errno == EINTR);
     ws_count(&conn->pump->counters->writes, 1);
     if (sent >= 0) {
@@ -478,6 +509,9 @@ ws_outbox_write(ws_conn *conn)
             wait_for_room(conn, no_memory);
         }
         settle(conn);
+        if (b.is_all && !conn->closing) {
+            break;
+        }
     }
     if (written > 0 &&
         (conn->ping_unsent || conn->phase == WS_CONN_ANSWERING)) {

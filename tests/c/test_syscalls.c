@@ -14,7 +14,7 @@
 
 enum call {
     NONE,
-    SENDMSG,
+    SENDMSG, /* or send */
     ACCEPT4,
     READ,
     WRITE,
@@ -116,6 +116,7 @@ all_bytes(const struct msghdr *msg)
 }
 
 WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags));
+WRAP(ssize_t, send, (int fd, const void *data, size_t size, int flags));
 
 /* The first `size` bytes of it. */
 static ssize_t
@@ -129,7 +130,7 @@ send_part(int fd, const struct msghdr *msg, int flags, size_t size)
         memcpy(bytes + used, iov->iov_base, part);
         used += part;
     }
-    return send(fd, bytes, used, flags);
+    return __real_send(fd, bytes, used, flags);
 }
 
 ssize_t
@@ -144,6 +145,14 @@ __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
     }
     return send_part(fd, msg, flags,
                      cut < all_bytes(msg) ? cut : all_bytes(msg));
+}
+
+ssize_t
+__wrap_send(int fd, const void *data, size_t size, int flags)
+{
+    struct iovec one = {(void *)(uintptr_t)data, size};
+    const struct msghdr msg = {.msg_iov = &one, .msg_iovlen = 1};
+    return __wrap_sendmsg(fd, &msg, flags);
 }
 
 /* ---- in front of OpenSSL's

@@ -21,6 +21,7 @@ C_TEST_WITHOUT_SOURCE: dict[str, str] = {
     "rfc6455": "the rules of proto, seen from a socket",
     "faults": "all of core, proto and net, out of memory",
     "openssl": "tls and identity, when OpenSSL runs out of memory",
+    "sizes": "what there is many of, and what each of them weighs",
     "syscalls": "all of core and net, when the kernel refuses",
 }
 
