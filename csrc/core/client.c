@@ -180,5 +180,5 @@ ws_client_of_link(ws_wake_link *link)
 ws_client_state
 ws_client_get_state(ws_client *client)
 {
-    return atomic_load(&client->state);
+    return (ws_client_state)atomic_load(&client->state);
 }

@@ -61,9 +61,9 @@ struct ws_client {
     /* What is touched for every message stands together, WS_CLIENT_HOT bytes
        of it. */
     atomic_uint refs;
-    _Atomic ws_client_state state; /* see below */
+    atomic_uchar state; /* a ws_client_state, see below */
+    uint8_t pump;       /* its wake's number */
     ws_wake_link link;
-    uint8_t pump;        /* its wake's number */
     ws_wake *wake;       /* its pump's */
     void *conn;          /* the pump's alone: its connection, NULL once
                             ended */

@@ -303,6 +303,7 @@ seal(ws_conn *conn, const batch *b, const uint8_t *data)
         return false;
     }
     conn->sealed->batch = *b;
+    conn->sealed->batch.is_all = false; // more may come while it waits
     memcpy(conn->sealed->data, data, b->size);
     return true;
 }
