@@ -27,7 +27,8 @@ help: ## list the targets
 	@mkdir -p $(@D) && touch $@
 
 build: .deps/ready
-	@scripts/build $(VENV) $(BUILD) dev cmake.define.WSSEND_TESTS=ON
+	@scripts/build $(VENV) $(BUILD) dev cmake.define.WSSEND_TESTS=ON \
+		cmake.define.WSSEND_BENCH=ON
 
 setup: build ## install what is missing, make .venv, compile
 
@@ -64,7 +65,7 @@ lint: build ## formatters, types, static analysis
 
 format: build ## let the formatters have their way
 	@scripts/need clang-format-14
-	clang-format-14 -i csrc/*/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch]
+	clang-format-14 -i csrc/*/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] bench/*.h bench/*/*.[ch]
 	$(VENV)/bin/ruff format --quiet .
 	$(VENV)/bin/ruff check --fix --quiet .
 
