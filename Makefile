@@ -4,6 +4,7 @@
 #   ARGS=...     more arguments, e.g. make test ARGS="-k broadcast -x"
 #   JOBS=...     tests at a time, for they wait more than they work; 0: one
 #                after the other, with their output at once
+#   PEERS=...    of make bench, e.g. PEERS="wssend go"; default: all that can run
 #   CASES=...    of make conformance, e.g. CASES="6.* 7.1.1"
 
 SHELL := /bin/bash -euo pipefail
@@ -69,8 +70,12 @@ format: build ## let the formatters have their way
 	$(VENV)/bin/ruff format --quiet .
 	$(VENV)/bin/ruff check --fix --quiet .
 
-bench: build ## the benchmarks of bench/
-	@$(VENV)/bin/python bench/run.py $(ARGS)
+bench: build ## wssend beside its peers: a table and a plot in build/bench
+	@$(VENV)/bin/python -c 'import matplotlib' 2>/dev/null || \
+		$(VENV)/bin/python -m pip install --quiet \
+		--disable-pip-version-check -r bench/requirements.txt
+	@$(VENV)/bin/python bench/run.py --plot build/bench/plot.svg \
+		$(PEERS) $(ARGS)
 
 hostile: build ## attacks at full size, and what they cost
 	@$(VENV)/bin/python scripts/hostile-report $(ARGS)

@@ -104,4 +104,24 @@ lines_take(struct lines *lines, char *line)
     return true;
 }
 
+/* Reads so many numbers that follow the name in a line and fill it. */
+static inline bool
+line_has(const char *line, const char *name, int count, uint64_t *numbers)
+{
+    size_t length = strlen(name);
+    if (strncmp(line, name, length) != 0) {
+        return false;
+    }
+    const char *at = line + length;
+    for (int i = 0; i < count; i++) {
+        char *end;
+        numbers[i] = strtoull(at, &end, 10);
+        if (*at != ' ' || end == at) {
+            return false;
+        }
+        at = end;
+    }
+    return *at == '\0';
+}
+
 #endif

@@ -1,159 +1,75 @@
-"""What one send() costs the application, beside what Python code does today.
+"""wssend beside other servers and beside the floor, in one run.
 
-    make bench [ARGS="--rounds 9 --calls 20000"]
+    make bench [PEERS="go node"] [ARGS="--quick --write FILE --plot FILE"]
 
-Each round times every row once, so that all rows meet the same weather; a row's
-figure is its median over the rounds, with the smallest and the largest. The machine
-is shared: read the ratios, not the nanoseconds.
-
-The clients are real connections on loopback, drained by a process of their own. The
-pump is kept awake by its own work; the paced row shows what a send costs that has to
-wake it from sleep.
+The floor is a C program that does one send() of a ready frame for each message; what
+a message costs is shown as a multiple of it, from the same repetition. A server runs
+on one core and the load on another. bench/README.md tells how, and how to add a
+server. Results are kept in build/bench/results.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import os
-import queue
-import socket
-import statistics
+import json
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
 
-import wssend
+from peers import ALL
+from suite.jobs import FULL, QUICK, SESSIONS
+from suite.plot import plot
+from suite.prepare import OUT, choose
+from suite.process import find_cores
+from suite.report import markdown, text
+from suite.runner import Record, run
 
-PAYLOAD = b"x" * 128
-REQUEST = (
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-)
+RESULTS = OUT / "results.json"
 
 
-@contextmanager
-def drained_clients(
-    hub: wssend.WSHub, count: int, headers: bytes = b""
-) -> Iterator[list[wssend.WSClient]]:
-    """Connects `count` clients from a child process that reads and forgets."""
-    port = hub.listen("127.0.0.1", 0).port
-    child = os.fork()
-    if child == 0:
-        drain(port or 0, count, headers)
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = ", ".join(sorted({name for p in ALL for name in (p.name, p.group)}))
+    parser.add_argument("peers", nargs="*", help=f"names or groups: {names}")
+    parser.add_argument("--quick", action="store_true", help="once, and less of all")
+    parser.add_argument("--repetitions", type=int, help="how often, instead")
+    parser.add_argument(
+        "--sessions", nargs="+", choices=SESSIONS, default=tuple(SESSIONS)
+    )
+    parser.add_argument("--last", action="store_true", help="show what was measured")
+    parser.add_argument("--write", type=Path, help="a file for Markdown")
+    parser.add_argument("--plot", type=Path, help="a file for a plot: .svg or .png")
+    return parser.parse_args()
+
+
+def measure(options: argparse.Namespace) -> Record:
+    scale = QUICK if options.quick else FULL
+    if options.repetitions is not None:
+        scale = replace(scale, repetitions=options.repetitions)
     try:
-        deadline = time.monotonic() + 30
-        while len(hub) < count:
-            if time.monotonic() > deadline:
-                sys.exit("the clients did not connect within 30 s")
-            time.sleep(0.01)
-        yield hub.clients()
-    finally:
-        hub.close(timeout=5)
-        os.waitpid(child, 0)
-
-
-def drain(port: int, count: int, headers: bytes) -> None:
-    """Never returns: reads until every connection has ended."""
-    import selectors
-
-    selector = selectors.DefaultSelector()
-    for _ in range(count):
-        sock = socket.create_connection(("127.0.0.1", port))
-        sock.sendall(REQUEST + headers + b"\r\n")
-        selector.register(sock, selectors.EVENT_READ)
-    while count:
-        for key, _ in selector.select():
-            assert isinstance(key.fileobj, socket.socket)
-            if not key.fileobj.recv(1 << 20):
-                selector.unregister(key.fileobj)
-                key.fileobj.close()
-                count -= 1
-    os._exit(0)
-
-
-def timed(call: Callable[[bytes], object], calls: int) -> float:
-    """Nanoseconds a call."""
-    start = time.perf_counter_ns()
-    for _ in range(calls):
-        call(PAYLOAD)
-    return (time.perf_counter_ns() - start) / calls
-
-
-def send_row(hub: wssend.WSHub, clients: list[wssend.WSClient], calls: int) -> float:
-    """Bursts that fit into a channel, round robin; flushed outside the clock."""
-    total, done = 0.0, 0
-    burst = 200
-    while done < calls:
-        client = clients[(done // burst) % len(clients)]
-        send = client.send
-        start = time.perf_counter_ns()
-        for _ in range(burst):
-            send(PAYLOAD)
-        total += time.perf_counter_ns() - start
-        done += burst
-        hub.flush(10)
-    return total / done
-
-
-def paced_row(hub: wssend.WSHub, clients: list[wssend.WSClient], calls: int) -> float:
-    """Single sends to a pump that has gone to sleep."""
-    total = 0.0
-    calls = min(calls, 500)
-    for i in range(calls):
-        send = clients[i % len(clients)].send
-        time.sleep(0.0005)
-        start = time.perf_counter_ns()
-        send(PAYLOAD)
-        total += time.perf_counter_ns() - start
-    hub.flush(10)
-    return total / calls
+        peers = choose(options.peers)
+    except ValueError as error:
+        sys.exit(str(error))
+    record = run(peers, find_cores(), scale, options.sessions)
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(asdict(record), indent=1) + "\n")
+    return record
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--calls", type=int, default=20_000)
-    parser.add_argument("--clients", type=int, default=50)
-    args = parser.parse_args()
-
-    simple: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    bounded: queue.Queue[bytes] = queue.Queue()
-    loop_bound: asyncio.Queue[bytes] = asyncio.Queue()
-    rows: dict[str, list[float]] = {}
-
-    def note(name: str, value: float) -> None:
-        rows.setdefault(name, []).append(value)
-
-    for _ in range(args.rounds):
-        note("id(payload)", timed(id, args.calls))
-        for title, put in (
-            ("queue.SimpleQueue.put", simple.put),
-            ("queue.Queue.put_nowait", bounded.put_nowait),
-            ("asyncio.Queue.put_nowait", loop_bound.put_nowait),
-        ):
-            note(title, timed(put, args.calls))
-        simple = queue.SimpleQueue()
-        bounded.queue.clear()
-        while not loop_bound.empty():
-            loop_bound.get_nowait()
-        for release in (True, False):
-            hub = wssend.WSHub(release_gil=release)
-            with drained_clients(hub, args.clients) as clients:
-                mode = f"release_gil={release}"
-                note(f"send, {mode}", send_row(hub, clients, args.calls))
-                note(f"send, {mode}, pump asleep", paced_row(hub, clients, 200))
-
-    base = statistics.median(rows["queue.Queue.put_nowait"])
-    print(f"{'':38} {'median':>8} {'min':>8} {'max':>8}   ns a call")
-    for name, values in rows.items():
-        median = statistics.median(values)
-        print(
-            f"{name:38} {median:8.0f} {min(values):8.0f} {max(values):8.0f}"
-            f"   {median / base:5.2f} x queue.Queue.put_nowait"
-        )
+    options = arguments()
+    if options.last:
+        record = Record(**json.loads(RESULTS.read_text()))
+    else:
+        record = measure(options)
+    print(text(record))
+    if options.write:
+        options.write.write_text(markdown(record))
+    if options.plot:
+        plot(record, options.plot)
+    sys.exit(1 if record.failed else 0)
 
 
 if __name__ == "__main__":

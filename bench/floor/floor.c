@@ -387,34 +387,46 @@ do_job(const struct job *job)
            server.round, server.sent, server.refused, now_ns() - begin);
 }
 
+/* Reads a job from a line; false when it is none. */
+static bool
+read_job(const char *line, struct job *job, size_t *size)
+{
+    uint64_t n[4];
+    *job = (struct job){.first = SIZE_MAX};
+    if (line_has(line, "some", 4, n)) {
+        *job = (struct job){.first = n[0], .rounds = n[1], .each = true};
+        job->interval = (int64_t)n[2] * 1000;
+        *size = n[3];
+        return n[2] > 0;
+    }
+    job->each = line_has(line, "unicast", 3, n);
+    bool acked = job->each || line_has(line, "closed", 3, n);
+    if (!acked && !line_has(line, "broadcast", 3, n)) {
+        return false;
+    }
+    job->rounds = n[0];
+    job->window = acked ? n[1] : 0;
+    job->interval = acked ? 0 : (int64_t)n[1] * 1000;
+    *size = n[2];
+    return n[1] > 0;
+}
+
 static void
 obey(const char *line)
 {
-    char name[16];
-    uint64_t n[4] = {0};
-    int words =
-        sscanf(line, "%15s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, name,
-               &n[0], &n[1], &n[2], &n[3]);
-    bool some = words == 5 && strcmp(name, "some") == 0;
-    uint64_t *of = some ? n + 1 : n;
-    struct job job = {.first = some ? n[0] : SIZE_MAX, .rounds = of[0]};
-    bool paced = some || (words == 4 && strcmp(name, "broadcast") == 0);
-    job.each = some || (words == 4 && strcmp(name, "unicast") == 0);
-    if (paced) {
-        job.interval = (int64_t)of[1] * 1000;
-    }
-    job.window = of[1];
-    bool known =
-        paced || job.each || (words == 4 && strcmp(name, "closed") == 0);
-    if (words == 1 && strcmp(name, "quit") == 0) {
+    struct job job;
+    size_t size = 0;
+    uint64_t ignored[2];
+    if (line_has(line, "quit", 0, NULL)) {
         exit(0);
     }
-    if (words == 1 && strcmp(name, "count") == 0) {
+    if (line_has(line, "count", 0, NULL)) {
         printf("{\"clients\": %zu}\n", open_clients());
-    } else if (words == 3 && strcmp(name, "sendcost") == 0) {
+    } else if (line_has(line, "sendcost", 2, ignored)) {
         printf("{\"ns\": null}\n"); /* there is no queue to put it in */
-    } else if (known && of[1] > 0 && of[2] >= STAMP && of[2] <= MAX_SIZE) {
-        make_frame(of[2]);
+    } else if (read_job(line, &job, &size) && size >= STAMP &&
+               size <= MAX_SIZE) {
+        make_frame(size);
         do_job(&job);
     } else {
         printf("{\"error\": \"unknown command, or a number out of range\"}\n");

@@ -239,20 +239,29 @@ feed_payload(struct conn *conn, const uint8_t *data, size_t size)
     return used;
 }
 
+/* Takes bytes of one frame; how many. */
+static size_t
+feed_frame(struct conn *conn, const uint8_t *data, size_t size, int64_t now)
+{
+    size_t used = 0;
+    if (!head_is_here(conn)) {
+        used = feed_head(conn, data, size);
+    }
+    if (!head_is_here(conn)) {
+        return used;
+    }
+    used += feed_payload(conn, data + used, size - used);
+    if (conn->left == 0) {
+        finish_frame(conn, now);
+    }
+    return used;
+}
+
 static void
 feed(struct conn *conn, const uint8_t *data, size_t size, int64_t now)
 {
     while (size > 0 && conn->phase == OPEN) {
-        size_t used = 0;
-        if (!head_is_here(conn)) {
-            used = feed_head(conn, data, size);
-        }
-        if (head_is_here(conn)) {
-            used += feed_payload(conn, data + used, size - used);
-            if (conn->left == 0) {
-                finish_frame(conn, now);
-            }
-        }
+        size_t used = feed_frame(conn, data, size, now);
         data += used;
         size -= used;
     }
@@ -402,28 +411,28 @@ report(void)
 }
 
 static void
-begin_wait(const char *arguments)
+begin_wait(uint64_t frames, uint64_t milliseconds)
 {
-    char *end;
-    load.wait_frames = strtoull(arguments, &end, 10);
-    load.wait_until = now_ns() + strtoll(end, NULL, 10) * 1000000;
+    load.wait_frames = frames;
+    load.wait_until = now_ns() + (int64_t)milliseconds * 1000000;
     load.waiting = true;
 }
 
 static void
 obey(const char *line)
 {
-    if (strcmp(line, "reset") == 0) {
+    uint64_t n[2];
+    if (line_has(line, "reset", 0, n)) {
         reset();
         answer("{}\n");
-    } else if (strncmp(line, "acks ", 5) == 0) {
-        load.acks = line[5] == '1';
+    } else if (line_has(line, "acks", 1, n)) {
+        load.acks = n[0] > 0;
         answer("{}\n");
-    } else if (strncmp(line, "wait ", 5) == 0) {
-        begin_wait(line + 5);
-    } else if (strcmp(line, "report") == 0) {
+    } else if (line_has(line, "wait", 2, n)) {
+        begin_wait(n[0], n[1]);
+    } else if (line_has(line, "report", 0, n)) {
         report();
-    } else if (strcmp(line, "quit") == 0) {
+    } else if (line_has(line, "quit", 0, n)) {
         exit(0);
     } else {
         answer("{\"error\": \"unknown command\"}\n");

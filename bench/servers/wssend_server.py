@@ -8,6 +8,7 @@ the queue and for the keepalive, which no server here has.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import struct
 import sys
@@ -73,6 +74,24 @@ def paced(rounds: int, interval_us: int) -> Iterator[int]:
         yield number
 
 
+class Mallinfo(ctypes.Structure):
+    """glibc's struct mallinfo2."""
+
+    names = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks")
+    _fields_ = tuple(
+        (name, ctypes.c_size_t) for name in (*names, "uordblks", "fordblks", "keepcost")
+    )
+
+
+def heap() -> Answer:
+    """What C code has allocated and not given back; Python's own objects are not in
+    it."""
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = Mallinfo
+    found = mallinfo2()
+    return {"bytes": found.uordblks + found.hblkhd}
+
+
 class Server:
     """The hub, and what can be asked of it."""
 
@@ -87,6 +106,7 @@ class Server:
             "unicast": self.unicast,
             "some": self.some,
             "sendcost": self.sendcost,
+            "heap": heap,
         }
 
     def take_events(self) -> None:

@@ -46,6 +46,7 @@ PY_WITHOUT_TEST: dict[str, str] = {
     "wait": "test_hub.py, test_client.py",
 }
 PY_TEST_WITHOUT_SOURCE: dict[str, str] = {
+    "bench": "the programs of bench/",
     "compression": "compress.c and unpack.c, by clients of other people",
     "docs": "README.md and docs/ are its source",
     "exit": "the interpreter's end: lifetime.c and every tp_dealloc",

@@ -1,6 +1,6 @@
 """What compression costs a sender, and what a broadcast saves by it.
 
-    .venv/bin/python bench/compression.py [--rounds 5 --clients 1000]
+    .venv/bin/python bench/deflate.py [--rounds 5 --clients 1000]
 
 Each round times every row once, plain and compressed in turn; a row's figure is its
 median over the rounds, with the smallest and the largest. The payload is JSON, the
@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from run import drained_clients
+from drained import drained_clients
 
 import wssend
 
@@ -29,7 +29,8 @@ OFFER = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
 
 def payload(size: int) -> str:
     """JSON of about that many bytes, as a price feed might send it."""
-    rows, state = [], 12345
+    rows: list[dict[str, object]] = []
+    state = 12345
     while len(json.dumps(rows)) < size:
         state = (state * 1103515245 + 12345) % (1 << 31)
         symbol = "".join(chr(65 + (state >> i) % 26) for i in (5, 10, 15))

@@ -1,0 +1,1 @@
+"""The benchmark: servers of many kinds, the same jobs, one table."""
