@@ -29,8 +29,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import stuck
-from figures import Spread, number, origin, place, quantile, record, spread, table
-from loads import loads
+from loads import connected
+from tables import Spread, number, origin, place, quantile, record, spread, table
 
 import wssend
 
@@ -214,7 +214,7 @@ def key_of(scene: Scene, pace: str, mode: str) -> tuple[str, ...]:
     return (scene.title, f"{1000 * scene.interval:g}", pace, mode)
 
 
-def scenes(rows: Rows, few: int, seconds: float, cores: Sequence[int]) -> None:
+def scenes(rows: Rows, few: int, seconds: float) -> None:
     """One round of everything but the broadcasts."""
     hubs = {
         str(release): wssend.WSHub(release_gil=release, send_queue=QUEUE)
@@ -223,8 +223,8 @@ def scenes(rows: Rows, few: int, seconds: float, cores: Sequence[int]) -> None:
     with (
         hubs["True"],
         hubs["False"],
-        connected(hubs["True"], few, cores),
-        connected(hubs["False"], few, cores),
+        connected(hubs["True"], few),
+        connected(hubs["False"], few),
     ):
         for scene in SCENES:
             sys.setswitchinterval(scene.interval)
@@ -245,17 +245,6 @@ def scenes(rows: Rows, few: int, seconds: float, cores: Sequence[int]) -> None:
 
 
 MODES = (True, False)
-
-
-@contextmanager
-def connected(hub: wssend.WSHub, clients: int, cores: Sequence[int]) -> Iterator[None]:
-    port = hub.listen("127.0.0.1", 0).port
-    assert port is not None
-    with loads(port, clients, cores=cores):
-        while len(hub) < clients:
-            time.sleep(0.01)
-        yield
-        hub.close(timeout=10)
 
 
 class Rally(threading.Thread):
@@ -292,15 +281,13 @@ def during(
                 return
 
 
-def broadcasts(
-    rows: Rows, clients: int, release: bool, seconds: float, cores: Sequence[int]
-) -> None:
+def broadcasts(rows: Rows, clients: int, release: bool, seconds: float) -> None:
     """One round, in one mode, of what happens during broadcasts to many."""
     title = f"broadcasts to {clients:,}"
     mode = str(release)
     calling, writing = f"{title}: the calls", f"{title}: the writing"
     hub = wssend.WSHub(release_gil=release, open_timeout=60, ping_interval=None)
-    with hub, connected(hub, clients, cores):
+    with hub, connected(hub, clients):
         sends = sends_of(hub, mode)
         row = rows.setdefault((calling, "5", "", "nobody sends"), Row())
         rally = Rally(hub)
@@ -378,10 +365,10 @@ def main() -> None:
     less = overhead()
 
     for _ in range(args.rounds):
-        scenes(rows, args.clients, args.seconds, ())
+        scenes(rows, args.clients, args.seconds)
         for release in MODES:
-            broadcasts(rows, args.many, release, args.seconds, ())
-    text = origin("make bench-gil") + (
+            broadcasts(rows, args.many, release, args.seconds)
+    text = origin("make bench-gil", args.rounds) + (
         f" Of each time the clock's own {less} ns are subtracted.\n\n"
     )
     text += table(HEAD, [cells(key, row, less) for key, row in rows.items()])

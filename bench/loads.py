@@ -1,89 +1,40 @@
-"""The load client of bench/load/ as a process that is spoken to."""
+"""Clients of the load program for a hub in the process that measures."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import subprocess
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-ROOT = Path(__file__).parents[1]
-PROGRAM = Path(
-    os.environ.get("WSSEND_LOAD", ROOT / "build" / "dev" / "bench" / "bench_load")
-)
+from suite.prepare import programs
+from suite.process import START_LIMIT, Fault, Program, find_cores
+
+import wssend
 
 
-class Load:
-    """So many clients in a process of their own, which read whatever comes.
-
-    It is made when all are connected.
-    """
-
-    def __init__(
-        self,
-        port: int,
-        clients: int,
-        *more: str,
-        cores: Sequence[int] = (),
-    ) -> None:
-        command = [str(PROGRAM), "--port", str(port), "--conns", str(clients), *more]
-        if cores:
-            command = ["taskset", "-c", ",".join(map(str, cores)), *command]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        answer = self._read()
-        if answer != "ready":
-            self.close()
-            raise RuntimeError(f"the load client did not connect: {answer!r}")
-
-    def _read(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
-
-    def ask(self, command: str) -> dict[str, Any]:
-        """Send a command and return what it answers."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(command + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._read())
-        if "error" in answer:
-            raise RuntimeError(f"{command}: {answer['error']}")
-        return answer
-
-    def wait(self, frames: int, seconds: float = 60) -> dict[str, Any]:
-        """Wait until so many have come since the last reset; they must be sound."""
-        report = self.ask(f"wait {frames} {round(seconds * 1000)}")
-        if report["frames"] != frames:
-            raise RuntimeError(f"{report['frames']} of {frames} messages came")
-        if report["order_errors"] or report["length_errors"]:
-            raise RuntimeError(f"messages came wrong: {report}")
-        return report
-
-    def close(self) -> None:
-        """Leave, and wait for the end of the process."""
-        with contextlib.suppress(BrokenPipeError):
-            self._process.communicate(timeout=30)
-
-    def __enter__(self) -> Load:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
+@contextmanager
+def load(port: int, clients: int, stalled: int = 0) -> Iterator[Program]:
+    """So many connections; the last of them, as many as are stalled, read nothing."""
+    words = ["--port", str(port), "--conns", str(clients), "--stall", str(stalled)]
+    command = [str(programs() / "bench_load"), *words]
+    with Program(command, find_cores().load) as program:
+        if program.read(START_LIMIT) != "ready":
+            raise Fault("the load client does not begin with `ready`")
+        yield program
 
 
-@contextlib.contextmanager
-def loads(
-    port: int, clients: int, *, at_most: int = 15000, cores: Sequence[int] = ()
-) -> Iterator[list[Load]]:
-    """As many as it takes, none with more than `at_most` clients."""
-    with contextlib.ExitStack() as stack:
-        made = []
-        while clients > 0:
-            share = min(clients, at_most)
-            made.append(stack.enter_context(Load(port, share, cores=cores)))
-            clients -= share
-        yield made
+@contextmanager
+def connected(hub: wssend.WSHub, clients: int, stalled: int = 0) -> Iterator[Program]:
+    """The same, open on the hub's side, too; the hub is closed in the end."""
+    port = hub.listen("127.0.0.1", 0).port
+    assert port is not None
+    with load(port, clients, stalled) as program:
+        end = time.monotonic() + START_LIMIT
+        while len(hub) < clients:
+            if time.monotonic() > end:
+                raise Fault(f"{len(hub)} clients of {clients} are open")
+            time.sleep(0.01)
+        try:
+            yield program
+        finally:
+            hub.close(timeout=10)

@@ -19,7 +19,7 @@ import time
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 
-from figures import Spread, number, spread, table
+from tables import Spread, number, spread, table
 
 import wssend
 
@@ -175,7 +175,9 @@ def cells(what: str, noticed: Noticed) -> list[str]:
 def both(seconds: float) -> tuple[str, dict[str, object]]:
     """The table, and what to keep."""
     rows = measure(seconds)
-    text = table(HEAD, [cells(f"{what} for {seconds:g} s", row) for what, row in rows.items()])
+    text = table(
+        HEAD, [cells(f"{what} for {seconds:g} s", row) for what, row in rows.items()]
+    )
     return text, {what: asdict(row) for what, row in rows.items()}
 
 

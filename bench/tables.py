@@ -9,7 +9,6 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "build" / "bench"
@@ -41,13 +40,10 @@ def spread(values: Sequence[float], less: float = 0.0) -> Spread:
     """Of values that are each too large by `less`; none becomes negative."""
     ordered = sorted(max(value - less, 0.0) for value in values)
     if not ordered:
-        return Spread(0, *[float("nan")] * 5)
-    return Spread(
-        len(ordered),
-        sum(ordered) / len(ordered),
-        *(quantile(ordered, share) for share in (0.5, 0.99, 0.999)),
-        ordered[-1],
-    )
+        ordered = [float("nan")]
+    p50, p99, p999 = (quantile(ordered, share) for share in (0.5, 0.99, 0.999))
+    mean = sum(ordered) / len(ordered)
+    return Spread(len(values), mean, p50, p99, p999, ordered[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +94,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def origin(command: str) -> str:
+def origin(command: str, rounds: int) -> str:
     """When, where and how something was measured."""
     cores = len(os.sched_getaffinity(0))
+    system = f"Linux {platform.release().split('-')[0]}"
+    python = f"Python {platform.python_version()}"
     return (
-        f"Measured {datetime.date.today()} by `{command}`, {cores} cores, "
-        f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}."
+        f"Measured {datetime.date.today()} by `{command}`, {rounds} rounds, {cores} "
+        f"cores, {system}, {python}."
     )
 
 
@@ -116,7 +114,7 @@ def place(page: Path, name: str, text: str) -> None:
     page.write_text(f"{before}{begin}{text}{end}{after}")
 
 
-def record(name: str, what: Any) -> Path:
+def record(name: str, what: object) -> Path:
     """Keep what was measured, as JSON."""
     RECORDS.mkdir(parents=True, exist_ok=True)
     path = RECORDS / f"{name}.json"
