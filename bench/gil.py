@@ -30,7 +30,7 @@ from pathlib import Path
 
 import stuck
 from loads import connected
-from tables import Spread, number, origin, place, quantile, record, spread, table
+from tables import number, origin, place, record, spread, table
 
 import wssend
 
@@ -40,6 +40,9 @@ BURST = 200  # calls in a row to one client
 QUEUE = 1024  # that is more than four threads' bursts
 LONG = 20_000  # ns; a thread that computes was kept from running, if for longer
 RALLY = 64  # broadcasts in a row; a channel holds more
+
+SWITCH = 0.005  # seconds, Python's own
+MODES = (True, False)
 
 clock = time.perf_counter_ns
 Send = Callable[[bytes], object]
@@ -53,7 +56,7 @@ class Scene:
     computing: int = 0  # threads
     sending: int = 0  # threads
     together: bool = False  # the senders' clients are the same
-    interval: float = 0.005  # sys.setswitchinterval
+    interval: float = SWITCH  # sys.setswitchinterval
 
 
 SCENES = [
@@ -76,39 +79,44 @@ class Row:
     shares: list[float] = field(default_factory=list)  # of their speed without us
 
 
-class Computing(threading.Thread):
-    """A thread that never waits, and notes how long it was kept from running."""
+class Other(threading.Thread):
+    """A thread beside the measured one; what fails in it fails in finish()."""
 
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.over = False
-        self.turns = 0
-        self.waits: array[int] = array("q")
-        self.start()
-
-    def run(self) -> None:
-        waits, turns = self.waits, 0
-        last = clock()
-        while not self.over:
-            now = clock()
-            if now - last > LONG:
-                waits.append(now - last)
-            last = now
-            turns += 1
-        self.turns = turns
-
-
-class Sending(threading.Thread):
-    """Another thread that sends, back to back or paced as the measured one."""
-
-    def __init__(self, job: Callable[[array[int]], None]) -> None:
+    def __init__(self, job: Callable[[Other], None]) -> None:
         super().__init__(daemon=True)
         self._job = job
-        self.samples: array[int] = array("q")
+        self._error: Exception | None = None
+        self.over = False  # told to it, or by it
+        self.turns = 0
+        self.times: array[int] = array("q")
         self.start()
 
     def run(self) -> None:
-        self._job(self.samples)
+        try:
+            self._job(self)
+        except Exception as error:
+            self._error = error
+        finally:
+            self.over = True
+
+    def finish(self) -> None:
+        """Wait for its end."""
+        self.join()
+        if self._error is not None:
+            raise self._error
+
+
+def compute(thread: Other) -> None:
+    """Never wait, and note each time of being kept from running."""
+    times, turns = thread.times, 0
+    last = clock()
+    while not thread.over:
+        now = clock()
+        if now - last > LONG:
+            times.append(now - last)
+        last = now
+        turns += 1
+    thread.turns = turns
 
 
 def back_to_back(
@@ -159,51 +167,52 @@ def pick(sends: list[Send], scene: Scene, part: int) -> list[Send]:
 
 
 @contextmanager
-def computing(count: int) -> Iterator[list[Computing]]:
-    threads = [Computing() for _ in range(count)]
+def computing(count: int) -> Iterator[list[Other]]:
+    """So many threads that compute; they have ended after the block."""
+    threads = [Other(compute) for _ in range(count)]
     try:
         yield threads
     finally:
         for thread in threads:
             thread.over = True
         for thread in threads:
-            thread.join()
+            thread.finish()
 
 
-def undisturbed(scene: Scene, seconds: float) -> tuple[float, array[int]]:
-    """Turns a second of all threads that compute, and their waits, without us."""
-    waits: array[int] = array("q")
-    with computing(scene.computing) as threads:
+def undisturbed(scene: Scene, seconds: float, row: Row) -> float:
+    """The speed of those that compute, in turns a nanosecond, without us."""
+    with computing(scene.computing) as others:
         start = clock()
         time.sleep(seconds)
         taken = clock() - start
-    for thread in threads:
-        waits.extend(thread.waits)
-    return sum(thread.turns for thread in threads) / taken, waits
+    for other in others:
+        row.waits.extend(other.times)
+    return sum(other.turns for other in others) / taken
 
 
 def measure(
     hub: wssend.WSHub, scene: Scene, pace: str, mode: str, seconds: float, row: Row
 ) -> float:
-    """Add a measurement to a row; the speed of those that compute, in turns a ns."""
+    """Add a measurement to a row; the speed of those that compute meanwhile."""
     sends = sends_of(hub, mode)
-    job = PACES[pace]
+
+    def job(part: int, samples: array[int]) -> None:
+        mine = pick(sends, scene, part)
+        PACES[pace](mine, samples, until, lambda: hub.flush(60))
+
     with computing(scene.computing) as others:
         start = clock()
         until = start + int(seconds * 1e9)
-
-        def go(part: int) -> Callable[[array[int]], None]:
-            mine = pick(sends, scene, part)
-            return lambda samples: job(mine, samples, until, lambda: hub.flush(60))
-
-        senders = [Sending(go(1 + part)) for part in range(scene.sending)]
-        go(0)(row.samples)
+        senders = [
+            Other(lambda thread, part=part: job(part, thread.times))  # type: ignore[misc]
+            for part in range(1, 1 + scene.sending)
+        ]
+        job(0, row.samples)
         taken = clock() - start
     for sender in senders:
-        sender.join()
-        row.waits.extend(sender.samples)
-    for other in others:
-        row.waits.extend(other.waits)
+        sender.finish()
+    for other in [*others, *senders]:
+        row.waits.extend(other.times)
     return sum(other.turns for other in others) / taken
 
 
@@ -211,7 +220,8 @@ Rows = dict[tuple[str, ...], Row]
 
 
 def key_of(scene: Scene, pace: str, mode: str) -> tuple[str, ...]:
-    return (scene.title, f"{1000 * scene.interval:g}", pace, mode)
+    switch = "" if scene.interval == SWITCH else f", {1000 * scene.interval:g} ms"
+    return (scene.title + switch, pace, mode)
 
 
 def scenes(rows: Rows, few: int, seconds: float) -> None:
@@ -231,8 +241,7 @@ def scenes(rows: Rows, few: int, seconds: float) -> None:
             alone = 0.0
             if scene.computing:
                 row = rows.setdefault(key_of(scene, "", "nobody sends"), Row())
-                alone, waits = undisturbed(scene, seconds)
-                row.waits.extend(waits)
+                alone = undisturbed(scene, seconds, row)
                 row.shares.append(1.0)
             for pace in PACES:
                 for mode in ("id()", "True", "False"):
@@ -241,72 +250,57 @@ def scenes(rows: Rows, few: int, seconds: float) -> None:
                     speed = measure(hub, scene, pace, mode, seconds, row)
                     if alone:
                         row.shares.append(speed / alone)
-    sys.setswitchinterval(0.005)
+    sys.setswitchinterval(SWITCH)
 
 
-MODES = (True, False)
-
-
-class Rally(threading.Thread):
-    """A thread that makes broadcasts, one after the other, and times the calls."""
-
-    def __init__(self, hub: wssend.WSHub) -> None:
-        super().__init__(daemon=True)
-        self._hub = hub
-        self.over = False
-        self.samples: array[int] = array("q")
-        self.start()
-
-    def run(self) -> None:
-        for _ in range(RALLY):
-            start = clock()
-            report = self._hub.broadcast(PAYLOAD)
-            self.samples.append(clock() - start)
-            assert report, "a channel was too small"
-        self.over = True
-
-
-def during(
-    pace: str, sends: Sequence[Send], samples: array[int], go_on: Callable[[], bool]
-) -> None:
-    """Send to one after the other, at most once to each channel's last half."""
-    for _ in range(100):
+def during(pace: str, sends: Sequence[Send], samples: array[int], other: Other) -> None:
+    """Send to one after the other until another thread is done."""
+    for _ in range(QUEUE // 4):
         for send in sends:
             if pace == "paced":
                 time.sleep(PACE)
             start = clock()
             send(PAYLOAD)
             samples.append(clock() - start)
-            if not go_on():
+            if other.over:
                 return
 
 
 def broadcasts(rows: Rows, clients: int, release: bool, seconds: float) -> None:
     """One round, in one mode, of what happens during broadcasts to many."""
+    hub = wssend.WSHub(release_gil=release, send_queue=QUEUE, ping_interval=None)
     title = f"broadcasts to {clients:,}"
-    mode = str(release)
-    calling, writing = f"{title}: the calls", f"{title}: the writing"
-    hub = wssend.WSHub(release_gil=release, open_timeout=60, ping_interval=None)
-    with hub, connected(hub, clients):
-        sends = sends_of(hub, mode)
-        row = rows.setdefault((calling, "5", "", "nobody sends"), Row())
-        rally = Rally(hub)
-        rally.join()
+
+    def call(thread: Other) -> None:
+        for _ in range(RALLY):
+            start = clock()
+            report = hub.broadcast(PAYLOAD)
+            thread.times.append(clock() - start)
+            if not report:
+                raise RuntimeError(f"a channel was too small: {report}")
+
+    def write(thread: Other) -> None:
         hub.flush(60)
-        row.waits.extend(rally.samples)
+
+    with hub, connected(hub, clients):
+        sends = sends_of(hub, str(release))
+        row = rows.setdefault((f"{title}: the calls", "", "nobody sends"), Row())
+        caller = Other(call)
+        caller.finish()
+        row.waits.extend(caller.times)
         for pace in PACES:
             until = clock() + int(seconds * 1e9)
-            first = True
-            while first or clock() < until:
-                first = False
-                row = rows.setdefault((calling, "5", pace, mode), Row())
-                rally = Rally(hub)
-                during(pace, sends, row.samples, lambda rally=rally: not rally.over)
-                rally.join()
-                row.waits.extend(rally.samples)
-                row = rows.setdefault((writing, "5", pace, mode), Row())
-                during(pace, sends, row.samples, lambda: hub.stats().queued > 0)
+            while True:
                 hub.flush(60)
+                if clock() > until:
+                    break
+                for what, job in (("calls", call), ("writing", write)):
+                    key = (f"{title}: the {what}", pace, str(release))
+                    row = rows.setdefault(key, Row())
+                    other = Other(job)
+                    during(pace, sends, row.samples, other)
+                    other.finish()
+                    row.waits.extend(other.times)
 
 
 def overhead() -> int:
@@ -320,35 +314,33 @@ def overhead() -> int:
 
 HEAD = [
     "what else goes on",
-    "switch interval, ms",
     "calls",
     "release_gil",
     "mean, us",
     "p50",
     "p99",
     "p99.9",
-    "worst",
+    "worst, ms",
     "samples",
     "the others' speed",
-    "their waits: p50, us",
+    "their times: p50, ms",
     "p99",
     "worst",
 ]
+UNITS = (1e3, 1e3, 1e3, 1e3, 1e6)
 
 
 def cells(key: tuple[str, ...], row: Row, less: int) -> list[str]:
-    got: Spread = spread(row.samples, less)
-    waits = sorted(row.waits)
-    theirs = [quantile(waits, q) / 1000 for q in (0.5, 0.99, 1.0)] if waits else []
+    """A line of the table."""
+    got = spread(row.samples, less)
+    ours = (got.mean, got.p50, got.p99, got.p999, got.worst)
+    theirs = spread(row.waits)
     return [
         *key,
-        *(
-            number(value / 1000)
-            for value in (got.mean, got.p50, got.p99, got.p999, got.worst)
-        ),
+        *(number(value / unit) for value, unit in zip(ours, UNITS, strict=True)),
         f"{got.count:,}" if got.count else "",
         f"{statistics.median(row.shares):.0%}" if row.shares else "",
-        *(number(value) for value in theirs or [None] * 3),
+        *(number(value / 1e6) for value in (theirs.p50, theirs.p99, theirs.worst)),
     ]
 
 
