@@ -224,7 +224,9 @@ def key_of(scene: Scene, pace: str, mode: str) -> tuple[str, ...]:
     return (scene.title + switch, pace, mode)
 
 
-def scenes(rows: Rows, few: int, seconds: float) -> None:
+def scenes(
+    rows: Rows, few: int, seconds: float, chosen: Sequence[Scene] = SCENES
+) -> None:
     """One round of everything but the broadcasts."""
     hubs = {
         str(release): wssend.WSHub(release_gil=release, send_queue=QUEUE)
@@ -236,7 +238,7 @@ def scenes(rows: Rows, few: int, seconds: float) -> None:
         connected(hubs["True"], few),
         connected(hubs["False"], few),
     ):
-        for scene in SCENES:
+        for scene in chosen:
             sys.setswitchinterval(scene.interval)
             alone = 0.0
             if scene.computing:

@@ -258,8 +258,8 @@ def climbs(samples: list[Sample], name: str) -> str:
     return f"{name.upper()}: {hour} {error}: {verdict}"
 
 
-def soak(args: argparse.Namespace) -> tuple[list[Sample], list[str]]:
-    """All samples, and what was wrong in the end."""
+def soak(args: argparse.Namespace) -> tuple[list[Sample], int, list[str]]:
+    """All samples, how many guests there were, and what was wrong in the end."""
     spawn = multiprocessing.get_context("spawn")
     core = find_cores().load
     with tempfile.TemporaryDirectory() as folder:
@@ -284,8 +284,7 @@ def soak(args: argparse.Namespace) -> tuple[list[Sample], list[str]]:
         last = server.stop()
         if not law_holds(last):
             wrong.append(f"not all is accounted for in the end: {last}")
-    print(f"{visits:,} guests came and went")
-    return samples, wrong
+    return samples, visits, wrong
 
 
 def watch(server: Server, args: argparse.Namespace) -> list[Sample]:
@@ -333,23 +332,28 @@ def thinned(samples: list[Sample], lines: int = 16) -> list[Sample]:
     return samples[:-1][::step] + samples[-1:]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--every", type=float, default=10, help="seconds, a sample")
-    parser.add_argument("--clients", type=int, default=200, help="that stay")
-    parser.add_argument("--stalled", type=int, default=5, help="of these never read")
-    parser.add_argument("--guests", type=int, default=24, help="at any time")
-    parser.add_argument("--rate", type=float, default=20, help="broadcasts a second")
-    parser.add_argument("--size", type=int, default=1024, help="bytes of each")
-    parser.add_argument("--write", type=Path, help="put the table into this page")
-    args = parser.parse_args()
-    samples, wrong = soak(args)
+    made.add_argument("--minutes", type=float, default=30)
+    made.add_argument("--every", type=float, default=10, help="seconds, a sample")
+    made.add_argument("--clients", type=int, default=200, help="that stay")
+    made.add_argument("--stalled", type=int, default=5, help="of these never read")
+    made.add_argument("--guests", type=int, default=24, help="at any time")
+    made.add_argument("--rate", type=float, default=20, help="broadcasts a second")
+    made.add_argument("--size", type=int, default=1024, help="bytes of each")
+    made.add_argument("--write", type=Path, help="put the table into this page")
+    return made
+
+
+def main() -> None:
+    args = parser().parse_args()
+    samples, visits, wrong = soak(args)
     loaded = samples[:-1]  # the last is of the empty server
     verdicts = [climbs(loaded, name) for name in ("rss", "pss", "heap")]
-    told = verdicts + (wrong or ["all else as it must be"])
+    told = [f"{visits:,} guests came and went", *verdicts]
+    told += wrong or ["all else as it must be"]
     text = origin(f"make bench-soak ARGS='--minutes {args.minutes:g}'", 1)
     text += f"\n\n{table(HEAD, [shown(each) for each in thinned(samples)])}\n"
     text += "".join(f"- {each}\n" for each in told)
