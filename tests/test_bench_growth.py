@@ -82,6 +82,7 @@ def test_a_message_has_its_price(cores: Cores) -> None:
     assert found["refused"] == 0
 
 
+@pytest.mark.slow  # and a sanitizer has a heap of its own
 def test_a_client_has_its_memory(cores: Cores) -> None:
     found = growth.hold(50, cores)
     assert found["idle heap"] > 500
