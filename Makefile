@@ -72,7 +72,7 @@ format: build ## let the formatters have their way
 	$(VENV)/bin/ruff check --fix --quiet .
 
 bench: build ## wssend beside its peers: a table and a plot in build/bench
-	@$(VENV)/bin/python -c 'import matplotlib' 2>/dev/null || \
+	-@$(VENV)/bin/python -c 'import matplotlib' 2>/dev/null || \
 		$(VENV)/bin/python -m pip install --quiet \
 		--disable-pip-version-check -r bench/requirements.txt
 	@$(VENV)/bin/python bench/run.py --plot build/bench/plot.svg \

@@ -66,9 +66,8 @@ ALL = (
     Peer(
         name="wssend-gil",
         title="wssend, release_gil=False",
-        group="wssend-variants",
+        group="wssend",
         command=(*WSSEND, "--release-gil", "0"),
-        default=False,
     ),
     # Those that follow are other people's, each as its users would write it.
 )

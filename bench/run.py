@@ -19,9 +19,9 @@ from pathlib import Path
 from peers import ALL
 from suite.jobs import FULL, QUICK, SESSIONS
 from suite.plot import plot
-from suite.prepare import OUT, choose
+from suite.prepare import OUT, choose, programs
 from suite.process import find_cores
-from suite.report import markdown, text
+from suite.report import text, write
 from suite.runner import Record, run
 
 RESULTS = OUT / "results.json"
@@ -39,7 +39,12 @@ def arguments() -> argparse.Namespace:
         "--sessions", nargs="+", choices=SESSIONS, default=tuple(SESSIONS)
     )
     parser.add_argument("--last", action="store_true", help="show what was measured")
-    parser.add_argument("--write", type=Path, help="a file for Markdown")
+    parser.add_argument(
+        "--write",
+        type=Path,
+        help="a file for Markdown: between <!-- suite --> and <!-- end of suite -->, "
+        "or all of it",
+    )
     parser.add_argument("--plot", type=Path, help="a file for a plot: .svg or .png")
     return parser.parse_args()
 
@@ -52,6 +57,8 @@ def measure(options: argparse.Namespace) -> Record:
         peers = choose(options.peers)
     except ValueError as error:
         sys.exit(str(error))
+    if not (programs() / "bench_load").exists():
+        sys.exit(f"{programs() / 'bench_load'} is not built: make build")
     record = run(peers, find_cores(), scale, options.sessions)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(asdict(record), indent=1) + "\n")
@@ -66,9 +73,12 @@ def main() -> None:
         record = measure(options)
     print(text(record))
     if options.write:
-        options.write.write_text(markdown(record))
+        write(record, options.write)
     if options.plot:
-        plot(record, options.plot)
+        try:
+            plot(record, options.plot)
+        except ImportError as error:
+            print(f"no plot: {error} (bench/requirements.txt)", file=sys.stderr)
     sys.exit(1 if record.failed else 0)
 
 

@@ -19,7 +19,7 @@
 
 enum {
     EVENTS = 512,
-    INBOUND = 2048,      /* the longest request, or frame */
+    INBOUND = 512,       /* the longest request, or frame */
     ACK_TIMEOUT = 30,    /* seconds */
     MAX_SIZE = 16 << 20, /* of a message */
     HEAD = 10,           /* the longest header of a server's frame */

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 START_LIMIT = 60.0  # seconds until it says that it is ready
-ANSWER_LIMIT = 120.0  # seconds for any answer
+ANSWER_LIMIT = 45.0  # seconds for any answer; for an ack servers wait 30
 
 Answer = dict[str, Any]
 

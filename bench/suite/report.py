@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from .figures import Figure, Series, figure, ratios
 from .runner import Record
@@ -211,7 +212,9 @@ def text(record: Record) -> str:
         if len(lines) > 1:
             shown = ["  ".join(line).rstrip() for line in padded(lines)]
             parts.append("\n".join([table.title, *shown]))
-    return "\n\n".join([*parts, *remarks(record)])
+    if remarks(record):
+        parts.append("\n".join(remarks(record)))
+    return "\n\n".join(parts)
 
 
 def markdown(record: Record) -> str:
@@ -227,3 +230,20 @@ def markdown(record: Record) -> str:
     if remarks(record):
         parts.append("\n".join(f"- {remark}" for remark in remarks(record)))
     return "\n\n".join(parts) + "\n"
+
+
+BEGIN, END = "<!-- suite -->\n", "<!-- end of suite -->\n"
+
+
+def write(record: Record, file: Path) -> None:
+    """Between its two marks, where the file has them; otherwise it is all there is."""
+    before, begin, behind = "", "", ""
+    if file.exists():
+        before, begin, rest = file.read_text().partition(BEGIN)
+        _, end, behind = rest.partition(END)
+        if begin and not end:
+            raise ValueError(f"{file} has no {END.strip()}")
+    shown = markdown(record)
+    if begin:
+        shown = f"{before}{BEGIN}{shown}{END}{behind}"
+    file.write_text(shown)

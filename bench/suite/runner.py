@@ -89,19 +89,23 @@ def run(
     sessions: Sequence[str] = tuple(SESSIONS),
     tell: Callable[[str], None] = say,
 ) -> Record:
-    """Measure. A server that fails does so alone and is noted; what it did before in
-    the same session counts."""
+    """Measure. A server that fails does so alone and is noted; what it did before
+    counts, and the session in which it failed is not tried again."""
     record = begin(peers, cores, scale)
     able = prepare_all(peers, record)
+    broken: set[tuple[str, str]] = set()
     for repetition in range(scale.repetitions):
         for name in sessions:
             for peer in rotated(able, repetition):
+                if (peer.name, name) in broken:
+                    continue
                 tell(f"{repetition + 1}/{scale.repetitions} {name}: {peer.title}")
                 found: dict[str, float] = {}
                 try:
                     SESSIONS[name](peer, cores, scale, found)
                 except (Fault, OSError) as fault:
                     record.failed.append(f"{peer.title}: {name}: {fault}")
+                    broken.add((peer.name, name))
                     tell(f"  failed: {fault}")
                 note(record, peer, repetition, found)
     return record
