@@ -362,7 +362,7 @@ def main() -> None:
         scenes(rows, args.clients, args.seconds)
         for release in MODES:
             broadcasts(rows, args.many, release, args.seconds)
-    text = origin("make bench-gil", args.rounds) + (
+    text = origin("bench-gil", args.rounds) + (
         f" Of each time the clock's own {less} ns are subtracted.\n\n"
     )
     text += table(HEAD, [cells(key, row, less) for key, row in rows.items()])
@@ -389,7 +389,7 @@ def main() -> None:
         },
     )
     if args.write is not None:
-        place(args.write, "bench/gil.py", text)
+        place(args.write, "gil", text)
 
 
 if __name__ == "__main__":

@@ -280,11 +280,11 @@ def main() -> None:
     for _ in range(args.rounds):
         for key, job in jobs(args):
             rows.setdefault(key, []).append(job(cores))
-    text = origin("make bench-growth", args.rounds) + "\n" + shown(rows)
+    text = origin("bench-growth", args.rounds) + "\n" + shown(rows)
     print(text, end="")
     record("growth", {" / ".join(key): found for key, found in rows.items()})
     if args.write is not None:
-        place(args.write, "bench/growth.py", text)
+        place(args.write, "growth", text)
 
 
 if __name__ == "__main__":

@@ -354,13 +354,13 @@ def main() -> None:
     verdicts = [climbs(loaded, name) for name in ("rss", "pss", "heap")]
     told = [f"{visits:,} guests came and went", *verdicts]
     told += wrong or ["all else as it must be"]
-    text = origin(f"make bench-soak ARGS='--minutes {args.minutes:g}'", 1)
+    text = origin("bench-soak")
     text += f"\n\n{table(HEAD, [shown(each) for each in thinned(samples)])}\n"
     text += "".join(f"- {each}\n" for each in told)
     print(text, end="")
     record("soak", {"samples": samples, "verdicts": verdicts, "wrong": wrong})
     if args.write is not None:
-        place(args.write, "bench/soak.py", text)
+        place(args.write, "soak", text)
     sys.exit(bool(wrong) or any("NOT" in each for each in verdicts))
 
 

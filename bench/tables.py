@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,13 +95,23 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def origin(command: str, rounds: int) -> str:
+def command(target: str) -> str:
+    """What has called this program by way of make; where it writes to is left out."""
+    words = sys.argv[1:]
+    if "--write" in words:
+        at = words.index("--write")
+        del words[at : at + 2]
+    return f'make {target} ARGS="{" ".join(words)}"' if words else f"make {target}"
+
+
+def origin(target: str, rounds: int = 1) -> str:
     """When, where and how something was measured."""
     cores = len(os.sched_getaffinity(0))
+    often = f", {rounds} rounds" if rounds > 1 else ""
     system = f"Linux {platform.release().split('-')[0]}"
     python = f"Python {platform.python_version()}"
     return (
-        f"Measured {datetime.date.today()} by `{command}`, {rounds} rounds, {cores} "
+        f"Measured {datetime.date.today()} by `{command(target)}`{often}, {cores} "
         f"cores, {system}, {python}."
     )
 
@@ -110,7 +121,9 @@ def place(page: Path, name: str, text: str) -> None:
     begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
     old = page.read_text() if page.exists() else ""
     before, found, rest = old.partition(begin)
-    after = rest.partition(end)[2] if found else ""
+    _, ended, after = rest.partition(end)
+    if found and not ended:
+        raise ValueError(f"{page} has no {end.strip()}")
     page.write_text(f"{before}{begin}{text}{end}{after}")
 
 

@@ -111,9 +111,7 @@ def test_the_tables_go_into_the_page_and_the_figures_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "page.md"
-    page.write_text(
-        "above\n<!-- bench/growth.py -->\nold\n<!-- end of bench/growth.py -->\nbelow\n"
-    )
+    page.write_text("above\n<!-- growth -->\nold\n<!-- end of growth -->\nbelow\n")
     monkeypatch.setattr(tables, "RECORDS", tmp_path)
     options = "--rounds 2 --clients 10 20 --sizes 16 128 --messages 60 --visits 3"
     monkeypatch.setattr(
@@ -121,8 +119,9 @@ def test_the_tables_go_into_the_page_and_the_figures_are_kept(
     )
     growth.main()
     text = page.read_text()
-    assert text.startswith("above\n<!-- bench/growth.py -->\nMeasured ")
-    assert text.endswith("\n<!-- end of bench/growth.py -->\nbelow\n")
+    assert text.startswith("above\n<!-- growth -->\nMeasured ")
+    assert f'by `make bench-growth ARGS="{options}"`, 2 rounds, ' in text
+    assert text.endswith("\n<!-- end of growth -->\nbelow\n")
     assert "old" not in text
     assert capsys.readouterr().out in text
     rows = json.loads((tmp_path / "growth.json").read_text())
@@ -223,3 +222,11 @@ def test_a_page_without_marks_gets_them(tmp_path: Path) -> None:
     for text in ("one\n", "two\n"):
         tables.place(page, "name", text)
         assert page.read_text() == f"<!-- name -->\n{text}<!-- end of name -->\n"
+
+
+def test_a_page_whose_mark_does_not_end_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- name -->\nmine\n")
+    with pytest.raises(ValueError, match="has no <!-- end of name -->"):
+        tables.place(page, "name", "text\n")
+    assert page.read_text() == "<!-- name -->\nmine\n"
