@@ -15,6 +15,7 @@ export JOBS ?= 4
 
 .PHONY: help setup setup-e2e build run test test-asan test-tsan \
 	test-all-pythons conformance fuzz fuzz-quick hostile lint format bench \
+	bench-gil bench-growth bench-soak \
 	clean
 
 help: ## list the targets
@@ -76,6 +77,12 @@ bench: build ## wssend beside its peers: a table and a plot in build/bench
 		--disable-pip-version-check -r bench/requirements.txt
 	@$(VENV)/bin/python bench/run.py --plot build/bench/plot.svg \
 		$(PEERS) $(ARGS)
+
+bench-gil: build ## who waits for whom: send() and the GIL
+bench-growth: build ## from few clients to many, from small messages to large
+bench-soak: build ## half an hour of clients that come and go: is memory flat?
+bench-gil bench-growth bench-soak:
+	@$(VENV)/bin/python bench/$(@:bench-%=%).py $(ARGS)
 
 hostile: build ## attacks at full size, and what they cost
 	@$(VENV)/bin/python scripts/hostile-report $(ARGS)

@@ -49,6 +49,7 @@ PY_WITHOUT_TEST: dict[str, str] = {
 }
 PY_TEST_WITHOUT_SOURCE: dict[str, str] = {
     "bench": "the programs of bench/",
+    "bench_growth": "those of them that measure wssend alone",
     "compression": "compress.c and unpack.c, by clients of other people",
     "docs": "README.md and docs/ are its source",
     "exit": "the interpreter's end: lifetime.c and every tp_dealloc",
