@@ -55,6 +55,74 @@ FLOOR = Peer(
 
 WSSEND = ("{python}", "{servers}/wssend_server.py")
 
+UVLOOP = ("--loop", "uvloop")
+HUB_MAKE = 'cd gorilla && exec go build -buildvcs=false -o "$1" .'
+
+
+def gorilla(name: str, title: str, *options: str) -> Peer:
+    """The hub of gorilla/websocket's chat example."""
+    return Peer(
+        name=name,
+        title=f"Go gorilla hub{title}",
+        group="go",
+        needs=("go",),
+        inputs=("gorilla",),
+        prepare=(("sh", "-c", HUB_MAKE, "go build", "{build}/gorilla"),),
+        command=("{build}/gorilla", *options),
+    )
+
+
+def python(
+    name: str, title: str, server: str, *options: str, default: bool = True
+) -> Peer:
+    """A server in Python; all of them share a virtual environment."""
+    python = "{build}/bin/python"
+    install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    return Peer(
+        name=name,
+        title=f"Python {title}",
+        group="python",
+        inputs=("requirements.txt",),
+        prepare=(
+            ("{python}", "-m", "venv", "{build}"),
+            (python, *install, "-r", "requirements.txt"),
+        ),
+        command=(python, f"{{servers}}/{server}_server.py", *options),
+        default=default,
+    )
+
+
+WS = Peer(
+    name="ws",
+    title="Node ws",
+    group="node",
+    needs=("node", "npm"),
+    inputs=("ws",),
+    prepare=(
+        ("cp", "-r", "ws/.", "{build}"),
+        ("npm", "ci", "--prefix", "{build}", "--no-audit", "--no-fund"),
+    ),
+    command=("node", "{build}/server.js"),
+)
+
+# Built outside the sources, where cargo may write its lock file.
+FASTWEBSOCKETS = Peer(
+    name="fastwebsockets",
+    title="Rust fastwebsockets",
+    group="rust",
+    needs=("cargo",),
+    inputs=("fastwebsockets",),
+    prepare=(
+        ("cp", "-r", "fastwebsockets/.", "{build}"),
+        (
+            *("cargo", "build", "--release", "--quiet"),
+            *("--manifest-path", "{build}/Cargo.toml"),
+            *("--target-dir", "{build}/target"),
+        ),
+    ),
+    command=("{build}/target/release/fastwebsockets_server",),
+)
+
 ALL = (
     FLOOR,
     Peer(
@@ -70,4 +138,15 @@ ALL = (
         command=(*WSSEND, "--release-gil", "0"),
     ),
     # Those that follow are other people's, each as its users would write it.
+    gorilla("gorilla", ""),
+    gorilla("gorilla-prepared", ", PreparedMessage", "-prepared"),
+    FASTWEBSOCKETS,
+    WS,
+    python("websockets", "websockets (uvloop)", "websockets", *UVLOOP),
+    python("picows", "picows (uvloop)", "picows", *UVLOOP),
+    python("aiohttp", "aiohttp", "aiohttp"),
+    python("aiohttp-uvloop", "aiohttp (uvloop)", "aiohttp", *UVLOOP, default=False),
+    python("starlette", "Starlette on uvicorn (uvloop)", "starlette", *UVLOOP),
+    python("socketify", "socketify, app.run()", "socketify"),
+    python("socketify-uv", "socketify, libuv only", "socketify", "--loop", "uv"),
 )
