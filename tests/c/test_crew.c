@@ -539,6 +539,11 @@ a_forked_child_holds_nothing_of_any_pump(void)
 
 /* ---- what there is not */
 
+#define WRAP(type, name, parameters) \
+    type __real_##name parameters;   \
+    type __wrap_##name parameters;   \
+    type __wrap_##name parameters
+
 /* A hub whose crew could not be started has nothing of it, and can have
    another. */
 static void
@@ -570,14 +575,9 @@ no_memory_for_a_pump_leaves_nothing_of_the_others(void)
 
 static atomic_int threads_left = -1; // none fails
 
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
-                          void *(*run)(void *), void *arg);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
-                          void *(*run)(void *), void *arg);
-
-int
-__wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
-                      void *(*run)(void *), void *arg)
+WRAP(int, pthread_create,
+     (pthread_t * thread, const pthread_attr_t *attr, void *(*run)(void *),
+      void *arg))
 {
     return atomic_fetch_sub(&threads_left, 1) == 0
                ? EAGAIN
@@ -619,11 +619,7 @@ each_thread_may_be_the_one_that_cannot_start(void)
 
 static atomic_int polls_left = -1; // none fails
 
-int __real_epoll_create1(int flags);
-int __wrap_epoll_create1(int flags);
-
-int
-__wrap_epoll_create1(int flags)
+WRAP(int, epoll_create1, (int flags))
 {
     if (atomic_fetch_sub(&polls_left, 1) == 0) {
         errno = EMFILE;
