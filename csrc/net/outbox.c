@@ -286,9 +286,11 @@ cut_record(ws_pump *pump, batch *b)
     }
     size_t used = 0;
     for (size_t i = 0; used < b->size; i++) {
-        size_t size = at_most(b->iov[i].iov_len, b->size - used);
-        assert(b->iov[i].iov_base != NULL);
-        memcpy(pump->record + used, b->iov[i].iov_base, size);
+        assert(i < b->iov_count);
+        const struct iovec *piece = &b->iov[i];
+        // NOLINTNEXTLINE(clang-analyzer-core.*): of those there are it is set
+        size_t size = at_most(piece->iov_len, b->size - used);
+        memcpy(pump->record + used, piece->iov_base, size);
         used += size;
     }
     return pump->record;
