@@ -305,6 +305,7 @@ seal(ws_conn *conn, const batch *b, const uint8_t *data)
         return false;
     }
     conn->sealed->batch = *b;
+    conn->sealed->batch.is_all = false; // by then there may be more
     memcpy(conn->sealed->data, data, b->size);
     return true;
 }
