@@ -76,7 +76,7 @@ def until(condition: object) -> None:
     while not condition():
         if time.monotonic() > deadline:
             sys.exit("something did not happen in time")
-        time.sleep(0.002)
+        time.sleep(0.02)
 
 
 def drain(port: int, count: int) -> None:
@@ -159,7 +159,8 @@ FOREIGN: Final = {
     "read": "loop",
 }
 # Whatever a poll for the end of a round does.
-POLLING: Final = {"module.c", "values.c", "evq.c", "hub.c", "lifetime.c"}
+POLLING: Final = {"client_stats", "py_make_client_stats", "ws_chan_get_stats"}
+POLLING_FILES: Final = {"module.c", "values.c"}
 
 
 class Profile:
@@ -184,19 +185,23 @@ class Profile:
     def read(self, lines: list[str]) -> None:
         """Adds up what our own functions cost, and what they call of others."""
         ob = fl = source = callee_ob = callee = ""
-        home = ""
-        calling = False
+        calling = counts = False
         for line in lines:
             key, _, value = line.partition("=")
             if key == "ob":
                 ob = callee_ob = self.name("ob", value)
             elif key == "fl":
-                home = source = fl = self.name("fl", value)
+                source = fl = self.name("fl", value)
             elif key in ("fi", "fe"):
                 source = self.name("fl", value)
             elif key == "fn":
-                self.name("fn", value)
+                function = self.name("fn", value)
                 source = fl
+                counts = (
+                    "_core" in ob
+                    and function.split(".")[0] not in POLLING
+                    and Path(fl).name not in POLLING_FILES
+                )
                 callee_ob = ob
             elif key == "cob":
                 callee_ob = self.name("ob", value)
@@ -208,7 +213,7 @@ class Profile:
                 calling = True
             elif line[:1] in "+-*0123456789" and line:
                 cost = int(line.split()[1])
-                if "_core" in ob and Path(home).name not in POLLING:
+                if counts:
                     foreign = "_core" not in callee_ob
                     if not calling:
                         self.costs[(source, "")] += cost
