@@ -30,7 +30,10 @@ struct ws_hub {
     atomic_ullong late; /* refusals of clients that have ended */
     atomic_uint room;   /* how often there was some for messages that were
                            refused before */
-    ws_pump_counters counters;     /* of the first pump, and of senders */
+    char apart[64];     /* or whoever takes the lock would wait for a pump's
+                           counting, and the other way round */
+    ws_pump_counters counters; /* of the first pump, and of senders */
+    char apart_too[64];
     _Atomic(ws_hub_pump *) others; /* NULL: there are none */
     size_t other_count;            /* written before `others` */
 

@@ -160,12 +160,14 @@ ws_conn_new(ws_pump *pump, ws_port *port, int fd, const ws_addr *peer,
     (void)atomic_fetch_add(&port->refs, 1);
     conn->port = port;
     ws_count(&pump->counters->connections, 1);
+    ws_count(&pump->counters->accepted_connections, 1);
     return conn;
 }
 
 void
 ws_conn_turn_back(ws_conn *conn)
 {
+    ws_count(&conn->pump->counters->failed_handshakes, 1);
     ws_uncount(&conn->pump->counters->connections, 1);
     ws_crowd_leave(conn->pump->crowd, conn->crowd);
     (void)close(conn->fd);
@@ -182,7 +184,6 @@ ws_conn_start(ws_conn *conn)
     assert(conn->port->is_tls == (tls != NULL));
     conn->tls = tls == NULL ? NULL : ws_tls_ref(tls);
     link_conn(conn);
-    ws_count(&pump->counters->accepted_connections, 1);
     tune(conn);
     if (config->open_timeout_ns > 0) {
         set_deadline(conn, config->open_timeout_ns);

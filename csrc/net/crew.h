@@ -79,8 +79,9 @@ WS_MUST_CHECK ws_err ws_crew_listen_tls(ws_crew *crew, ws_listener *listener,
                                         ws_identity *identity, ws_port **out);
 
 /* Has a port with TLS show another identity from here on; connections stay as
-   they are. Takes over `identity`, whatever is returned. NOT_FOUND: the port
-   is closed; HUB_CLOSED: the crew has ended; NOMEM: nothing has changed. */
+   they are. Of two that are given at the same time, all pumps keep the same.
+   Takes over `identity`, whatever is returned. NOT_FOUND: the port is closed;
+   HUB_CLOSED: the crew has ended; NOMEM: nothing has changed. */
 WS_MUST_CHECK ws_err ws_port_set_identity(ws_port *port,
                                           ws_identity *identity);
 

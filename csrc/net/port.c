@@ -11,6 +11,7 @@ typedef struct job {
     ws_task task;
     ws_stand *stand;
     ws_identity *identity; // owned until `run` takes it; NULL: none
+    uint64_t number;       // of the identity
     ws_lock lock;
     pthread_cond_t cond;
     bool done;
@@ -47,15 +48,16 @@ await(job *j)
 }
 
 /* Has the pump run `run` for its stand, and sleeps until it has. The pump
-   takes no longer than a turn. Takes over `identity`. */
+   takes no longer than a turn. Takes over `identity`, of that number. */
 static ws_err
 do_on_pump(ws_stand *stand, void (*run)(ws_task *task, void *pump),
-           ws_identity *identity)
+           ws_identity *identity, uint64_t number)
 {
     job j = {
         .task = {.run = run},
         .stand = stand,
         .identity = identity,
+        .number = number,
         .err = WS_ERR_NOMEM,
     };
     if (ws_cond_init(&j.cond) == WS_OK) {
@@ -240,7 +242,7 @@ port_new(const ws_crew *crew, ws_listener *listener, const char *path)
    The first error ends it. */
 static ws_err
 do_on_all(ws_port *port, void (*run)(ws_task *task, void *pump),
-          ws_identity *identities[WS_PUMPS_MAX])
+          ws_identity *identities[WS_PUMPS_MAX], uint64_t number)
 {
     ws_err err = WS_OK;
     int sys = 0;
@@ -249,7 +251,7 @@ do_on_all(ws_port *port, void (*run)(ws_task *task, void *pump),
             ws_identity_free(identities[i]);
             continue;
         }
-        err = do_on_pump(&port->stands[i], run, identities[i]);
+        err = do_on_pump(&port->stands[i], run, identities[i], number);
         sys = errno;
     }
     errno = sys;
@@ -297,7 +299,7 @@ ws_crew_listen_tls(ws_crew *crew, ws_listener *listener, const char *path,
     }
     port->is_tls = identity != NULL;
     ws_err err = multiply(identity, port->count, identities)
-                     ? do_on_all(port, run_listen, identities)
+                     ? do_on_all(port, run_listen, identities, 0)
                      : WS_ERR_NOMEM;
     if (err != WS_OK) {
         int sys = errno;
@@ -315,11 +317,13 @@ void
 ws_port_close(ws_port *port)
 {
     for (size_t i = 0; i < port->count; i++) {
-        ws_err err = do_on_pump(&port->stands[i], run_close, NULL);
+        ws_err err = do_on_pump(&port->stands[i], run_close, NULL, 0);
         (void)err; // the pump has ended, and closed it
     }
 }
 
+/* Two that are given at once may come to one pump in this order and to another
+   in that: everywhere the one with the higher number stays. */
 static void
 run_set_identity(ws_task *task, void *arg)
 {
@@ -329,8 +333,11 @@ run_set_identity(ws_task *task, void *arg)
         finish(j, WS_ERR_NOT_FOUND);
         return;
     }
-    ws_tls_set_identity(j->stand->tls, j->identity);
-    j->identity = NULL;
+    if (j->number > j->stand->identity) {
+        j->stand->identity = j->number;
+        ws_tls_set_identity(j->stand->tls, j->identity);
+        j->identity = NULL;
+    }
     finish(j, WS_OK);
 }
 
@@ -339,9 +346,11 @@ ws_port_set_identity(ws_port *port, ws_identity *identity)
 {
     ws_identity *identities[WS_PUMPS_MAX];
     assert(port->is_tls && identity != NULL);
-    return multiply(identity, port->count, identities)
-               ? do_on_all(port, run_set_identity, identities)
-               : WS_ERR_NOMEM;
+    if (!multiply(identity, port->count, identities)) {
+        return WS_ERR_NOMEM;
+    }
+    uint64_t number = atomic_fetch_add(&port->identities, 1) + 1;
+    return do_on_all(port, run_set_identity, identities, number);
 }
 
 bool

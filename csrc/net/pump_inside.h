@@ -52,15 +52,17 @@ typedef struct ws_stand {
     ws_wake *wake; /* the pump's, a reference */
     ws_pump *pump; /* the pump's thread; NULL: not open, or closed */
     struct ws_stand *next;
-    ws_tls *tls; /* the pump's thread; NULL: plain, or not open */
+    ws_tls *tls;       /* the pump's thread; NULL: plain, or not open */
+    uint64_t identity; /* the pump's thread: the number of the one in use */
 } ws_stand;
 
 struct ws_port {
     atomic_uint refs;
     bool is_tls;
     ws_addr addr;
-    char *path;            /* NULL: any */
-    ws_listener *listener; /* the first pump's thread; NULL once closed */
+    char *path;               /* NULL: any */
+    ws_listener *listener;    /* the first pump's thread; NULL once closed */
+    atomic_ullong identities; /* how many were given after the first */
     size_t count;
     ws_stand stands[]; /* by the pumps' numbers */
 };

@@ -8,6 +8,18 @@
 enum { PUMPS = 3, CROWD = 300 };
 
 static peer peers[CROWD];
+static atomic_uint taken; // from the listeners of all tests
+
+int __real_accept4(int fd, struct sockaddr *addr, socklen_t *size, int flags);
+int __wrap_accept4(int fd, struct sockaddr *addr, socklen_t *size, int flags);
+
+int
+__wrap_accept4(int fd, struct sockaddr *addr, socklen_t *size, int flags)
+{
+    int accepted = __real_accept4(fd, addr, size, flags);
+    (void)atomic_fetch_add(&taken, accepted >= 0);
+    return accepted;
+}
 
 static wire
 open_crew(void)
@@ -91,6 +103,7 @@ a_crew_may_end_amid_a_crowd(void)
 {
     for (int times = 0; times < 10; times++) {
         wire w = open_crew();
+        atomic_store(&taken, 0);
         dial_crowd(&w);
         if (times % 2 == 0) {
             ws_crew_kill(w.crew);
@@ -99,6 +112,8 @@ a_crew_may_end_amid_a_crowd(void)
         }
         CHECK_EQ(ws_crew_wait(w.crew, wire_deadline()), WS_OK);
         CHECK_EQ(WIRE_COUNTED(&w, connections), 0);
+        CHECK_EQ(WIRE_COUNTED(&w, accepted_connections), atomic_load(&taken));
+        CHECK_EQ(WIRE_COUNTED(&w, failed_handshakes), atomic_load(&taken));
         for (size_t i = 0; i < CROWD; i++) {
             peer_expect_end(&peers[i]);
             peer_close(&peers[i]);

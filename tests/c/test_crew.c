@@ -652,6 +652,155 @@ a_pump_without_a_descriptor_leaves_nothing_of_the_others(void)
     }
 }
 
+/* ---- all of it at once */
+
+typedef struct crowd {
+    const wire *w;
+    SSL_CTX *tls; /* NULL: none is spoken */
+    struct sockaddr_in at;
+    atomic_bool enough;
+} crowd;
+
+/* A client that takes whatever comes: the end may come at any moment. */
+static void
+visit(const crowd *c)
+{
+    const char *request = "GET / HTTP/1.1\r\nHost: localhost\r\n"
+                          "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                          "Sec-WebSocket-Version: 13\r\n"
+                          "Sec-WebSocket-Key: " PEER_KEY "\r\n\r\n";
+    int size = (int)strlen(request);
+    char answer[512];
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(fd >= 0);
+    if (connect(fd, (const struct sockaddr *)&c->at, sizeof c->at) != 0) {
+        CHECK_EQ(close(fd), 0);
+        return;
+    }
+    if (c->tls == NULL) {
+        (void)!send(fd, request, (size_t)size, MSG_NOSIGNAL);
+        (void)!recv(fd, answer, sizeof answer, 0);
+    } else {
+        SSL *ssl = SSL_new(c->tls);
+        CHECK(ssl != NULL && SSL_set_fd(ssl, fd) == 1);
+        if (SSL_connect(ssl) == 1 && SSL_write(ssl, request, size) > 0) {
+            (void)!SSL_read(ssl, answer, sizeof answer);
+        }
+        ERR_clear_error();
+        SSL_free(ssl);
+    }
+    CHECK_EQ(close(fd), 0);
+}
+
+static void *
+keep_visiting(void *arg)
+{
+    const crowd *c = arg;
+    while (!atomic_load(&c->enough)) {
+        visit(c);
+    }
+    return NULL;
+}
+
+static void *
+keep_opening_and_closing_ports(void *arg)
+{
+    const crowd *c = arg;
+    while (!atomic_load(&c->enough)) {
+        ws_port *port = NULL;
+        ws_err err = ws_crew_listen_tls(c->w->crew, wire_listener(false), NULL,
+                                        wire_identity(), &port);
+        CHECK(err == WS_OK || err == WS_ERR_HUB_CLOSED);
+        if (err == WS_OK) {
+            ws_port_close(port);
+            ws_port_unref(port);
+        }
+    }
+    return NULL;
+}
+
+static void *
+keep_changing_identities(void *arg)
+{
+    const crowd *c = arg;
+    while (c->tls != NULL && !atomic_load(&c->enough)) {
+        ws_err err = ws_port_set_identity(c->w->port, wire_identity());
+        CHECK(err == WS_OK || err == WS_ERR_HUB_CLOSED ||
+              err == WS_ERR_NOT_FOUND);
+    }
+    return NULL;
+}
+
+static void *
+keep_casting_and_counting(void *arg)
+{
+    const crowd *c = arg;
+    while (!atomic_load(&c->enough)) {
+        ws_report report = cast(c->w, 1);
+        ws_report_release(&report);
+        (void)wire_check_law(c->w);
+        for (size_t i = 0; i <= PUMPS; i++) {
+            (void)ws_hub_connections(c->w->hub, i);
+        }
+    }
+    return NULL;
+}
+
+static void
+end_in_one_of_many_ways(const wire *w, int way)
+{
+    if (way % 4 == 0) {
+        ws_port_close(w->port);
+    }
+    if (way % 2 == 0) {
+        ws_crew_close(w->crew, 1001, wire_text("bye"));
+    }
+    if (way % 3 != 0 || way % 2 != 0) {
+        ws_crew_kill(w->crew);
+    }
+}
+
+static void
+a_crew_may_end_while_everything_else_is_done(void)
+{
+    static void *(*const jobs[])(void *) = {
+        keep_visiting,
+        keep_visiting,
+        keep_visiting,
+        keep_opening_and_closing_ports,
+        keep_changing_identities,
+        keep_casting_and_counting,
+    };
+    enum { JOBS = WIRE_COUNT_OF(jobs) };
+    CHECK(signal(SIGPIPE, SIG_IGN) != SIG_ERR); // OpenSSL raises it
+    int before = open_descriptors();
+    for (int way = 0; way < 12; way++) {
+        pthread_t threads[JOBS];
+        wire w = open_crew();
+        crowd c = {.w = &w,
+                   .at = {.sin_family = AF_INET,
+                          .sin_port = htons(ws_port_addr(w.port)->port),
+                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+        c.tls = wire_tls() == 0 ? NULL : SSL_CTX_new(TLS_client_method());
+        for (size_t i = 0; i < JOBS; i++) {
+            CHECK_EQ(pthread_create(&threads[i], NULL, jobs[i], &c), 0);
+        }
+        WITHIN(WIRE_COUNTED(&w, accepted_connections) >= 20 &&
+                   ws_hub_get_stats(w.hub).joined > 5,
+               10);
+        end_in_one_of_many_ways(&w, way);
+        CHECK_EQ(ws_crew_wait(w.crew, wire_deadline()), WS_OK);
+        CHECK_EQ(WIRE_COUNTED(&w, connections), 0);
+        atomic_store(&c.enough, true);
+        for (size_t i = 0; i < JOBS; i++) {
+            CHECK_EQ(pthread_join(threads[i], NULL), 0);
+        }
+        SSL_CTX_free(c.tls);
+        (void)wire_close(&w);
+    }
+    CHECK_EQ(open_descriptors(), before);
+}
+
 static const ws_test tests[] = {
     TEST(connections_are_spread_evenly),
     TEST(the_pump_with_the_fewest_gets_the_next),
@@ -664,6 +813,7 @@ static const ws_test tests[] = {
     TEST(an_address_has_no_more_clients_than_its_limit_on_all_pumps),
     TEST(a_close_drains_the_clients_of_all_pumps),
     TEST(a_crew_may_be_killed_while_others_send),
+    TEST(a_crew_may_end_while_everything_else_is_done),
     TEST(a_closed_port_takes_nobody_and_cuts_nobody),
     TEST(after_the_end_nothing_can_be_listened_on),
     TEST(a_forked_child_holds_nothing_of_any_pump),

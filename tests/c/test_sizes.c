@@ -4,6 +4,7 @@
 
 #include <sys/resource.h>
 
+#include "core/hub_inside.h"
 #include "net/conn.h"
 
 static void
@@ -27,6 +28,31 @@ no_structure_grows_unseen(void)
         printf("%4zu of %4zu bytes: %s\n", rows[i].size, rows[i].most,
                rows[i].what);
         CHECK(rows[i].size <= rows[i].most);
+    }
+}
+
+/* Wherever the block that they stand in begins. */
+static void
+what_a_pump_counts_shares_no_cache_line(void)
+{
+    enum { LINE = 64 };
+    const struct {
+        const char *what;
+        size_t end, begin; // of one thing, and of the next
+    } gaps[] = {
+        {"before the first pump's",
+         offsetof(struct ws_hub, room) + sizeof(atomic_uint),
+         offsetof(struct ws_hub, counters)},
+        {"behind the first pump's",
+         offsetof(struct ws_hub, counters) + sizeof(ws_pump_counters),
+         offsetof(struct ws_hub, others)},
+        {"between two others'",
+         offsetof(ws_hub_pump, counters) + sizeof(ws_pump_counters),
+         sizeof(ws_hub_pump)},
+    };
+    for (size_t i = 0; i < WIRE_COUNT_OF(gaps); i++) {
+        printf("%zu bytes: %s\n", gaps[i].begin - gaps[i].end, gaps[i].what);
+        CHECK(gaps[i].begin - gaps[i].end >= LINE - 1);
     }
 }
 
@@ -144,6 +170,7 @@ an_idle_connection_takes_little_memory(void)
 
 static const ws_test tests[] = {
     TEST(no_structure_grows_unseen),
+    TEST(what_a_pump_counts_shares_no_cache_line),
     TEST(a_message_adds_little_to_its_payload),
     TEST(an_idle_connection_takes_little_memory),
 };

@@ -378,6 +378,75 @@ a_handshake_survives_a_change_in_its_middle(void)
     (void)wire_close(&w);
 }
 
+/* Two threads give it an identity at the same time. */
+typedef struct giver {
+    ws_port *port;
+    ws_identity *identity;
+    pthread_barrier_t *both;
+} giver;
+
+static void *
+give_identity(void *arg)
+{
+    const giver *g = arg;
+    (void)pthread_barrier_wait(g->both);
+    CHECK_EQ(ws_port_set_identity(g->port, g->identity), WS_OK);
+    return NULL;
+}
+
+static void
+give_both(ws_port *port, const ws_identity *one, const ws_identity *two)
+{
+    pthread_barrier_t both;
+    pthread_t thread;
+    CHECK_EQ(pthread_barrier_init(&both, NULL, 2), 0);
+    giver first = {port, ws_identity_twin(one), &both};
+    giver second = {port, ws_identity_twin(two), &both};
+    CHECK_EQ(pthread_create(&thread, NULL, give_identity, &first), 0);
+    (void)give_identity(&second);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(pthread_barrier_destroy(&both), 0);
+}
+
+/* How many of new handshakes, one on each pump, are shown that name. */
+static size_t
+count_shown(const ws_port *port, const char *name)
+{
+    enum { PUMPS = 3 };
+    SSL_CTX *ctx = client_ctx();
+    peer peers[PUMPS];
+    size_t shown = 0;
+    for (size_t i = 0; i < PUMPS; i++) {
+        peers[i] = dial_with(port, ctx);
+        CHECK(peer_tls_shake(&peers[i]));
+        shown += shows(&peers[i], name);
+    }
+    for (size_t i = 0; i < PUMPS; i++) {
+        peer_close(&peers[i]);
+    }
+    SSL_CTX_free(ctx);
+    return shown;
+}
+
+static void
+of_two_identities_given_at_once_all_pumps_show_the_same(void)
+{
+    wire_setup setup = wire_defaults();
+    setup.config.pumps = 3;
+    wire w = open_with(&setup);
+    ws_identity *one = identity_of("one");
+    ws_identity *two = identity_of("two");
+    for (int times = 0; times < 30; times++) {
+        give_both(w.port, one, two);
+        size_t shown = count_shown(w.port, "one");
+        CHECK(shown == 0 || shown == 3);
+        WITHIN(WIRE_COUNTED(&w, connections) == 0, 10);
+    }
+    ws_identity_free(one);
+    ws_identity_free(two);
+    (void)wire_close(&w);
+}
+
 static void
 a_closed_port_takes_no_identity(void)
 {
@@ -987,6 +1056,7 @@ static const ws_test tests[] = {
     TEST(a_new_identity_is_for_new_handshakes),
     TEST(a_new_identity_may_have_another_type_of_key),
     TEST(a_handshake_survives_a_change_in_its_middle),
+    TEST(of_two_identities_given_at_once_all_pumps_show_the_same),
     TEST(a_closed_port_takes_no_identity),
     TEST(a_client_needs_a_certificate_where_that_is_asked_for),
     TEST(whatever_is_no_tls_is_cut),
