@@ -247,6 +247,26 @@ def test_many_threads_reload_while_clients_come(pair: Pair, other: Pair) -> None
             thread.result()
 
 
+def test_of_files_given_at_once_those_in_use_are_remembered(
+    pair: Pair, other: Pair
+) -> None:
+    with wssend.WSHub(pumps=3) as hub:
+        listener = hub.listen("127.0.0.1", 0, tls_cert=pair.both)
+        for _ in range(30):
+            both = threading.Barrier(2)
+
+            def reload(files: Pair, both: threading.Barrier = both) -> None:
+                both.wait()
+                listener.reload_tls(tls_cert=files.both)
+
+            threads = [Background(partial(reload, files)) for files in (pair, other)]
+            for thread in threads:
+                thread.result()
+            before = shown(listener)
+            listener.reload_tls()
+            assert shown(listener) == before
+
+
 # ---- certificates of clients
 
 

@@ -85,6 +85,12 @@ WS_MUST_CHECK ws_err ws_crew_listen_tls(ws_crew *crew, ws_listener *listener,
 WS_MUST_CHECK ws_err ws_port_set_identity(ws_port *port,
                                           ws_identity *identity);
 
+/* The same, and *number is higher than that of any before: the highest is of
+   the identity that stays. */
+WS_MUST_CHECK ws_err ws_port_set_numbered_identity(ws_port *port,
+                                                   ws_identity *identity,
+                                                   uint64_t *number);
+
 /* Stops accepting and closes the listening socket; its connections stay.
    Idempotent, also after the crew has ended. */
 void ws_port_close(ws_port *port);

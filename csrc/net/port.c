@@ -344,13 +344,21 @@ run_set_identity(ws_task *task, void *arg)
 ws_err
 ws_port_set_identity(ws_port *port, ws_identity *identity)
 {
+    uint64_t ignored = 0;
+    return ws_port_set_numbered_identity(port, identity, &ignored);
+}
+
+ws_err
+ws_port_set_numbered_identity(ws_port *port, ws_identity *identity,
+                              uint64_t *number)
+{
     ws_identity *identities[WS_PUMPS_MAX];
     assert(port->is_tls && identity != NULL);
     if (!multiply(identity, port->count, identities)) {
         return WS_ERR_NOMEM;
     }
-    uint64_t number = atomic_fetch_add(&port->identities, 1) + 1;
-    return do_on_all(port, run_set_identity, identities, number);
+    *number = atomic_fetch_add(&port->identities, 1) + 1;
+    return do_on_all(port, run_set_identity, identities, *number);
 }
 
 bool

@@ -14,6 +14,7 @@ typedef struct py_listener {
     ws_port *port; /* a reference */
     PyObject *url;
     py_tls_files tls; // those in use; no certificate: no TLS
+    uint64_t number;  // of those, see ws_port_set_numbered_identity
     bool closed;
 } py_listener;
 
@@ -202,14 +203,15 @@ listener_close(PyObject *op, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-/* Puts another identity in place of the one in use. */
+/* Puts another identity, whose number it becomes, in place of the one in use.
+ */
 static bool
-show_other(py_listener *self, ws_identity *identity)
+show_other(py_listener *self, ws_identity *identity, uint64_t *number)
 {
     ws_err err = WS_OK;
     ws_port *port = self->port;
     Py_BEGIN_ALLOW_THREADS
-        err = ws_port_set_identity(port, identity);
+        err = ws_port_set_numbered_identity(port, identity, number);
     Py_END_ALLOW_THREADS
     if (err == WS_ERR_NOT_FOUND) {
         PyErr_Format(PyExc_ValueError, "the listener %U is closed", self->url);
@@ -240,17 +242,22 @@ fill_up(py_tls_files *files, const py_tls_files *before)
     keep(&files->client_ca, before->client_ca);
 }
 
-/* Loads the files and has them used; on success they are remembered. */
+/* Loads the files and has them used; on success they are remembered, unless
+   others, given meanwhile, have taken their place. */
 static bool
 reload(py_listener *self, py_tls_files *files)
 {
+    uint64_t number = 0;
     ws_identity *identity = py_tls_files_load(files);
-    if (identity == NULL || !show_other(self, identity)) {
+    if (identity == NULL || !show_other(self, identity, &number)) {
         return false;
     }
-    py_tls_files before = self->tls;
-    self->tls = *files;
-    *files = before; // for the caller to release
+    if (number > self->number) {
+        py_tls_files before = self->tls;
+        self->tls = *files;
+        self->number = number;
+        *files = before; // for the caller to release
+    }
     return true;
 }
 

@@ -80,6 +80,27 @@ a_crowd_is_let_in_and_spread(void)
     (void)wire_close(&w);
 }
 
+/* Whatever pumps they are on, or on their way to. */
+static void
+no_more_are_let_in_than_the_limit_on_all_pumps(void)
+{
+    enum { MOST = 100 };
+    wire_setup setup = wire_defaults();
+    setup.config.pumps = PUMPS;
+    setup.config.max_connections = MOST;
+    wire w = wire_open(&setup);
+    for (uint64_t times = 1; times <= 5; times++) {
+        dial_crowd(&w);
+        WITHIN(WIRE_COUNTED(&w, refused_handshakes) == times * (CROWD - MOST),
+               10);
+        CHECK_EQ(WIRE_COUNTED(&w, connections), MOST);
+        hang_up_crowd();
+        wait_until_all_are_gone(&w);
+    }
+    CHECK_EQ(WIRE_COUNTED(&w, failed_handshakes), 5 * MOST);
+    (void)wire_close(&w);
+}
+
 static void
 who_is_let_in_is_served_whichever_pump_it_is(void)
 {
@@ -175,11 +196,15 @@ forks_amid_a_crowd_do_no_harm(void)
     (void)wire_close(&w);
 }
 
-/* No memory for one at the door: he is not let in, the others are. */
+/* No memory for one at the door: he is not let in, the others are, and he has
+   no place among those of his address. */
 static void
 without_memory_one_is_turned_away(void)
 {
-    wire w = open_crew();
+    wire_setup setup = wire_defaults();
+    setup.config.pumps = PUMPS;
+    setup.config.max_clients_per_ip = 1;
+    wire w = wire_open(&setup);
     for (long n = 0; n < 12; n++) {
         ws_alloc_fail_at(n);
         peer p = dial(&w);
@@ -195,6 +220,7 @@ without_memory_one_is_turned_away(void)
 
 static const ws_test tests[] = {
     TEST(a_crowd_is_let_in_and_spread),
+    TEST(no_more_are_let_in_than_the_limit_on_all_pumps),
     TEST(who_is_let_in_is_served_whichever_pump_it_is),
     TEST(a_crew_may_end_amid_a_crowd),
     TEST(a_port_may_be_closed_amid_a_crowd),
