@@ -15,7 +15,8 @@ export JOBS ?= 4
 
 .PHONY: help setup setup-e2e build run test test-asan test-tsan \
 	test-all-pythons conformance fuzz fuzz-quick hostile lint format bench \
-	bench-gil bench-growth bench-pumps bench-soak clean
+	bench-budget bench-gil bench-growth bench-micro bench-pumps bench-soak \
+	clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
@@ -80,9 +81,18 @@ bench: build ## wssend beside its peers: a table and a plot in build/bench
 bench-gil: build ## who waits for whom: send() and the GIL
 bench-growth: build ## from few clients to many, from small messages to large
 bench-pumps: build ## one pump against two, on all cores
+bench-budget: build ## instructions and system calls of one message
 bench-soak: build ## half an hour of clients that come and go: is memory flat?
-bench-gil bench-growth bench-pumps bench-soak:
+bench-budget bench-gil bench-growth bench-pumps bench-soak:
 	@$(VENV)/bin/python bench/$(@:bench-%=%).py $(ARGS)
+
+bench-micro: .deps/ready ## the core alone: a send, a fan-out, how long a lock is held
+	@cmake -S . -B build/micro -G Ninja -DWSSEND_PYTHON=OFF \
+		-DWSSEND_MICRO=ON --log-level=WARNING
+	@cmake --build build/micro --target micro
+	@for job in send "fanout 10000" "hold 10000"; do \
+		build/micro/micro $$job; \
+	done
 
 hostile: build ## attacks at full size, and what they cost
 	@$(VENV)/bin/python scripts/hostile-report $(ARGS)

@@ -18,11 +18,9 @@ from pathlib import Path
 from peers import ALL
 from suite.figures import Figure, figure, ratios
 from suite.jobs import Metrics, Scale, Session, session
-from suite.process import Cores
 from tables import number, origin, place, record, table
 
 WSSEND = next(peer for peer in ALL if peer.name == "wssend")
-ANYWHERE = Cores(server=None, load=None)
 
 # Clients, bytes of a message.
 JOBS = ((10, 128), (100, 128), (1000, 128), (5000, 128), (1000, 4096), (100, 65536))
@@ -39,7 +37,7 @@ def rounds(it: Session, size: int, seconds: float) -> int:
 def measure(pumps: int, clients: int, size: int, seconds: float) -> Metrics:
     """Messages a second, and the CPU of one."""
     peer = replace(WSSEND, command=(*WSSEND.command, "--pumps", str(pumps)))
-    with session(peer, ANYWHERE, clients) as it:
+    with session(peer, None, clients) as it:
         it.acks(True)
         found = it.measure(f"closed {rounds(it, size, seconds)} 1 {size}")
     assert found is not None

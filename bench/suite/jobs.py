@@ -143,9 +143,10 @@ class Session:
         return None if value is None else float(value)
 
 
-def start_server(peer: Peer, cores: Cores, queue: int) -> tuple[Program, int]:
-    """A server that listens, and where."""
-    server = Program(command(peer, queue), cores.server, peer.environment)
+def start_server(peer: Peer, cores: Cores | None, queue: int) -> tuple[Program, int]:
+    """A server that listens, and where; without cores the system places it."""
+    core = cores.server if cores else None
+    server = Program(command(peer, queue), core, peer.environment)
     try:
         word, port = server.read(START_LIMIT).split()
         if word != "ready":
@@ -160,11 +161,12 @@ def start_server(peer: Peer, cores: Cores, queue: int) -> tuple[Program, int]:
 
 
 def connect(
-    server: Program, port: int, cores: Cores, clients: int, stalled: int
+    server: Program, port: int, cores: Cores | None, clients: int, stalled: int
 ) -> Program:
     """A load client whose connections are open on both sides."""
     words = ["--port", str(port), "--conns", str(clients), "--stall", str(stalled)]
-    load = Program([str(programs() / "bench_load"), *words], cores.load)
+    program = str(programs() / "bench_load")
+    load = Program([program, *words], cores.load if cores else None)
     try:
         if load.read(START_LIMIT) != "ready":
             raise Fault("the load client does not begin with `ready`")
@@ -180,7 +182,11 @@ def connect(
 
 @contextmanager
 def session(
-    peer: Peer, cores: Cores, clients: int, stalled: int = 0, queue: int = QUEUE
+    peer: Peer,
+    cores: Cores | None,
+    clients: int,
+    stalled: int = 0,
+    queue: int = QUEUE,
 ) -> Iterator[Session]:
     """Both processes; they are gone in the end."""
     server, port = start_server(peer, cores, queue)

@@ -25,15 +25,15 @@ class Fault(Exception):
 
 @dataclass(frozen=True)
 class Cores:
-    """Where the processes run; None: wherever the system puts them."""
+    """Where the processes run."""
 
-    server: int | None
-    load: int | None
+    server: int
+    load: int
 
     @property
     def shared(self) -> bool:
         """Whether the two fight for one core, so that latencies say little."""
-        return self.server is not None and self.server == self.load
+        return self.server == self.load
 
 
 def find_cores() -> Cores:
