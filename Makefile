@@ -15,8 +15,7 @@ export JOBS ?= 4
 
 .PHONY: help setup setup-e2e build run test test-asan test-tsan \
 	test-all-pythons conformance fuzz fuzz-quick hostile lint format bench \
-	bench-gil bench-growth bench-soak \
-	clean
+	bench-gil bench-growth bench-pumps bench-soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
@@ -80,8 +79,9 @@ bench: build ## wssend beside its peers: a table and a plot in build/bench
 
 bench-gil: build ## who waits for whom: send() and the GIL
 bench-growth: build ## from few clients to many, from small messages to large
+bench-pumps: build ## one pump against two, on all cores
 bench-soak: build ## half an hour of clients that come and go: is memory flat?
-bench-gil bench-growth bench-soak:
+bench-gil bench-growth bench-pumps bench-soak:
 	@$(VENV)/bin/python bench/$(@:bench-%=%).py $(ARGS)
 
 hostile: build ## attacks at full size, and what they cost

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gil
 import growth
+import pumps
 import pytest
 import soak
 import stuck
@@ -135,6 +136,18 @@ def test_the_tables_go_into_the_page_and_the_figures_are_kept(
         "connection / one after the other, TLS",
     ):
         assert name in rows
+
+
+# Several pumps.
+
+
+def test_each_number_of_pumps_has_its_rate_and_its_ratio() -> None:
+    found = {n: [pumps.measure(n, 4, 64, 0.01)] for n in (1, 2)}
+    assert all(it["rate"] > 0 and it["cpu"] > 0 for of in found.values() for it in of)
+    head, _, row = pumps.report({(4, 64): found}, [1, 2]).splitlines()
+    assert head.count("|") == row.count("|") == 8
+    ratio = found[2][0]["rate"] / found[1][0]["rate"]
+    assert tables.number(ratio) in row
 
 
 # A long time.

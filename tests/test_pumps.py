@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def test_each_client_gets_all_in_order_from_many_senders() -> None:
             assert all(reports)
             return sum(report.queued for report in reports)
 
-        jobs = [Background(lambda name=name: send(name)) for name in range(senders)]
+        jobs = [Background(partial(send, name)) for name in range(senders)]
         for _, own in clients:
             got: list[list[int]] = [[] for _ in range(senders)]
             for _ in range(senders * each):

@@ -25,15 +25,15 @@ class Fault(Exception):
 
 @dataclass(frozen=True)
 class Cores:
-    """Where the processes run."""
+    """Where the processes run; None: wherever the system puts them."""
 
-    server: int
-    load: int
+    server: int | None
+    load: int | None
 
     @property
     def shared(self) -> bool:
         """Whether the two fight for one core, so that latencies say little."""
-        return self.server == self.load
+        return self.server is not None and self.server == self.load
 
 
 def find_cores() -> Cores:
@@ -43,12 +43,12 @@ def find_cores() -> Cores:
 
 
 class Program:
-    """A process on one core, whose every line is answered by a line."""
+    """A process, on one core or on all (None), that answers each line with a line."""
 
     def __init__(
         self,
         command: Sequence[str],
-        core: int,
+        core: int | None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = os.path.basename(command[0])
@@ -56,7 +56,7 @@ class Program:
         self._unread = b""
         # It is born on its core, so all its threads are.
         usable = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, usable if core is None else {core})
         try:
             self._process = subprocess.Popen(
                 command,

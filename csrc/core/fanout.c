@@ -4,8 +4,6 @@
 
 #include "alloc.h"
 
-enum { AHEAD = 6 }; // clients that are fetched while one is sent to
-
 static int
 by_address(const void *a, const void *b)
 {
@@ -111,6 +109,15 @@ try_one(ws_client *client, ws_msg *msg, ws_err refusal,
     }
 }
 
+static void
+fetch_ahead(ws_client **some, size_t count, size_t i)
+{
+    enum { AHEAD = 6 };
+    if (i + AHEAD < count) {
+        ws_client_prefetch(some[i + AHEAD]);
+    }
+}
+
 /* `msg` NULL: counts `refusal` instead. */
 static void
 fan_out(ws_hub *hub, ws_target target, ws_msg *msg, ws_err refusal,
@@ -124,9 +131,7 @@ fan_out(ws_hub *hub, ws_target target, ws_msg *msg, ws_err refusal,
     r.used = 0;
     while ((n = ws_hub_walk_next(hub, &walk, some)) > 0) {
         for (size_t i = 0; i < n; i++) {
-            if (i + AHEAD < n) {
-                ws_client_prefetch(some[i + AHEAD]);
-            }
+            fetch_ahead(some, n, i);
             try_one(some[i], msg, refusal, exclude, &r, report);
         }
         ring(&r); // chunk by chunk: the pump writes while we go on

@@ -37,8 +37,8 @@ ws_hub *ws_hub_ref(ws_hub *hub);
 void ws_hub_unref(ws_hub *hub); /* NULL does nothing */
 
 const ws_chan_limits *ws_hub_send_limits(const ws_hub *hub);
-ws_wake *ws_hub_wake(const ws_hub *hub);        /* borrowed */
-ws_evq *ws_hub_events(const ws_hub *hub);       /* borrowed */
+ws_wake *ws_hub_wake(const ws_hub *hub);  /* borrowed; the first pump's */
+ws_evq *ws_hub_events(const ws_hub *hub); /* borrowed */
 ws_pump_counters *ws_hub_counters(ws_hub *hub); /* borrowed */
 
 /* Several pumps may serve a hub. The first uses the hub's own doorbell and

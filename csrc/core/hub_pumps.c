@@ -62,11 +62,11 @@ ws_hub_sum_counters(ws_hub *hub, ws_pump_counters *sum)
 }
 
 uint64_t
-ws_hub_connections(ws_hub *hub, size_t number)
+ws_hub_connections(ws_hub *hub, size_t pump)
 {
-    if (number == 0) {
+    if (pump == 0) {
         return ws_counted(&hub->counters.connections);
     }
-    const ws_hub_pump *pump = other(hub, number - 1);
-    return pump == NULL ? 0 : ws_counted(&pump->counters.connections);
+    const ws_hub_pump *found = other(hub, pump - 1);
+    return found == NULL ? 0 : ws_counted(&found->counters.connections);
 }

@@ -69,7 +69,8 @@ make_pump(ws_crew *crew, size_t i)
     return err;
 }
 
-/* The first last: the hub's doorbell, once ended, could not be used again. */
+/* The first last: the hub's doorbell, once ended, could not be used again, nor
+   the hub, once shut. */
 static ws_err
 start_all(ws_crew *crew)
 {
@@ -81,11 +82,11 @@ start_all(ws_crew *crew)
 }
 
 /* Those that run are made to end. The hub, which may yet have another crew, is
-   none the wiser. */
+   none the wiser: its first pump is not among them. */
 static void
 kill_started(ws_crew *crew)
 {
-    for (size_t i = 0; i < crew->count; i++) {
+    for (size_t i = 1; i < crew->count; i++) {
         if (crew->pumps[i] != NULL && crew->pumps[i]->started) {
             ws_pump_kill(crew->pumps[i]);
         }
@@ -141,8 +142,9 @@ ws_crew_free(ws_crew *crew)
 void
 ws_crew_close(ws_crew *crew, uint16_t code, ws_text reason)
 {
-    ws_hub_shut(crew->hub);
-    for (size_t i = 0; i < crew->count; i++) {
+    // The first, which shuts the hub, last: so there is hardly a handshake
+    // that is answered with a refusal instead of being cut.
+    for (size_t i = crew->count; i-- > 0;) {
         ws_pump_close(crew->pumps[i], code, reason);
     }
 }
@@ -150,8 +152,7 @@ ws_crew_close(ws_crew *crew, uint16_t code, ws_text reason)
 void
 ws_crew_kill(ws_crew *crew)
 {
-    ws_hub_shut(crew->hub);
-    for (size_t i = 0; i < crew->count; i++) {
+    for (size_t i = crew->count; i-- > 0;) {
         ws_pump_kill(crew->pumps[i]);
     }
 }

@@ -23,6 +23,10 @@ void
 ws_pump_stop_serving(ws_pump *pump)
 {
     pump->draining = true;
+    if (pump->number == 0) {
+        // Not by the others, who also end where a crew could not be started.
+        ws_hub_shut(pump->hub);
+    }
     while (pump->stands != NULL) {
         ws_stand_close(pump->stands);
     }
@@ -36,7 +40,7 @@ run_close(ws_task *task, void *arg)
     ws_pump *pump = arg;
     ws_pump_stop_serving(pump);
     if (pump->number == 0) {
-        // Those of all pumps: nobody has joined since the hub was shut.
+        // Those of all pumps: nobody can have joined since.
         close_clients(pump->hub, f);
     }
     ws_conn *next = NULL;

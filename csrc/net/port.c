@@ -264,17 +264,20 @@ static bool
 multiply(ws_identity *identity, size_t count,
          ws_identity *identities[WS_PUMPS_MAX])
 {
-    identities[0] = identity;
-    for (size_t i = 1; i < count; i++) {
-        identities[i] = identity == NULL ? NULL : ws_identity_twin(identity);
-        if (identity != NULL && identities[i] == NULL) {
-            while (i-- > 0) {
-                ws_identity_free(identities[i]);
-            }
-            return false;
+    size_t made = 0;
+    identities[made++] = identity;
+    while (made < count) {
+        identities[made] =
+            identity == NULL ? NULL : ws_identity_twin(identity);
+        if (identity != NULL && identities[made] == NULL) {
+            break;
         }
+        made++;
     }
-    return true;
+    for (size_t i = 0; made < count && i < made; i++) {
+        ws_identity_free(identities[i]);
+    }
+    return made == count;
 }
 
 ws_err

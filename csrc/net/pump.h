@@ -30,8 +30,8 @@ WS_MUST_CHECK ws_err ws_pump_start(ws_pump *pump);
    have ended by itself. NULL does nothing. */
 void ws_pump_free(ws_pump *pump);
 
-/* farewell.c. What crew.h says of all of them, for one, once the hub is shut;
-   the first has the clients of all pumps closed, behind what is queued. */
+/* farewell.c. What crew.h says of all of them, for one; the first shuts the
+   hub, and has the clients of all pumps closed, behind what is queued. */
 void ws_pump_close(ws_pump *pump, uint16_t code, ws_text reason);
 void ws_pump_kill(ws_pump *pump);
 WS_MUST_CHECK ws_err ws_pump_wait(ws_pump *pump, uint64_t until_ns);

@@ -792,6 +792,26 @@ look_at_contention(void *arg)
 }
 
 static void
+prefetching_changes_nothing_and_waits_for_nobody(void)
+{
+    ws_chan ch;
+    make(&ch, &ROOMY);
+    ws_chan_prefetch(&ch); // no ring yet
+    CHECK_EQ(push_size(&ch, 10), WS_OK);
+    CHECK_EQ(push_size(&ch, 20), WS_OK);
+    ws_chan_prefetch(&ch);
+    CHECK_EQ(ws_chan_get_stats(&ch).queued, 2);
+
+    ws_lock_acquire(&ch.lock); // waiting for it here would be for ever
+    ws_chan_prefetch(&ch);
+    ws_lock_release(&ch.lock);
+    ws_chan_prefetch(&ch);
+    CHECK_EQ(write_all(&ch), 2);
+    ws_chan_prefetch(&ch); // a ring with nothing in it
+    destroy(&ch);
+}
+
+static void
 contention_is_seen_while_another_thread_has_the_lock(void)
 {
     ws_chan ch;
@@ -810,6 +830,7 @@ contention_is_seen_while_another_thread_has_the_lock(void)
 }
 
 static const ws_test tests[] = {
+    TEST(prefetching_changes_nothing_and_waits_for_nobody),
     TEST(contention_is_seen_while_another_thread_has_the_lock),
     TEST(limits_hold),
     TEST(whether_it_would_take_a_message_is_told_and_not_counted),

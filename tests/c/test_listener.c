@@ -17,6 +17,10 @@ typedef struct gate {
     ws_listener *listener;
     unsigned accepted;
     unsigned stop_after; /* accepted; 0: never */
+    ws_listener_room room;
+    unsigned many_until; /* accepted; from there on `room`; 0: at once */
+    unsigned asked;      /* for room */
+    unsigned timers;     /* that have fired */
     bool keep;           /* does not close them */
     int last;            /* its descriptor */
     ws_addr peer;        /* of the last */
@@ -38,10 +42,19 @@ take(void *user, int fd, const ws_addr *peer)
     }
 }
 
+static ws_listener_room
+tell_room(void *user)
+{
+    gate *g = user;
+
+    g->asked++;
+    return g->accepted < g->many_until ? WS_ROOM_FOR_MANY : g->room;
+}
+
 static void
 on_timer(void *user, ws_timer *timer)
 {
-    (void)user;
+    ((gate *)user)->timers++;
     CHECK_EQ(timer->kind, TIMER_KIND);
     ws_listener_timer(timer);
 }
@@ -81,6 +94,7 @@ start(gate *g, int send_buffer)
 {
     ws_listener_hooks hooks = {
         .on_accept = take,
+        .room = tell_room,
         .user = g,
         .send_buffer = send_buffer,
         .timer_kind = TIMER_KIND,
@@ -350,6 +364,55 @@ a_turn_accepts_a_batch_and_no_more(void)
 }
 
 static void
+with_room_for_one_a_turn_accepts_one(void)
+{
+    gate g = open_gate(listen_on("127.0.0.1", 0));
+    int fds[CROWD];
+
+    g.room = WS_ROOM_FOR_ONE;
+    g.many_until = 10;
+    dial_crowd(&g, fds);
+    start(&g, 0);
+    GATE_UNTIL(&g, g.accepted > 0);
+    CHECK_EQ(g.accepted, 10); // they were many before
+    for (unsigned i = 1; i <= 5; i++) {
+        CHECK_EQ(turn(&g), 1);
+        CHECK_EQ(g.accepted, 10 + i);
+    }
+    g.room = WS_ROOM_FOR_MANY;
+    GATE_UNTIL(&g, g.accepted == CROWD);
+    hang_up_crowd(fds);
+    close_gate(&g);
+}
+
+/* It asks again and again, but does not spin; and it may be stopped. */
+static void
+without_room_the_listener_waits(void)
+{
+    gate g = open_gate(listen_on("127.0.0.1", 0));
+    int fds[CROWD];
+
+    g.room = WS_ROOM_LATER;
+    g.many_until = 10;
+    dial_crowd(&g, fds);
+    start(&g, 0);
+    GATE_UNTIL(&g, g.accepted == 10);
+    unsigned asked = g.asked;
+    unsigned timers = g.timers;
+    GATE_UNTIL(&g, g.asked >= asked + 5);
+    CHECK_EQ(g.accepted, 10);
+    CHECK(g.timers - timers >= 5); // each time one had to fire
+    ws_listener_stop(g.listener);
+    start(&g, 0);
+    asked = g.asked;
+    GATE_UNTIL(&g, g.asked > asked);
+    g.room = WS_ROOM_FOR_MANY;
+    GATE_UNTIL(&g, g.accepted == CROWD);
+    hang_up_crowd(fds);
+    close_gate(&g);
+}
+
+static void
 the_callback_may_stop_the_listener(void)
 {
     gate g = open_gate(listen_on("127.0.0.1", 0));
@@ -474,6 +537,8 @@ static const ws_test tests[] = {
     TEST(a_file_that_is_anothers_by_now_stays),
     TEST(a_callers_socket_is_duplicated),
     TEST(a_turn_accepts_a_batch_and_no_more),
+    TEST(with_room_for_one_a_turn_accepts_one),
+    TEST(without_room_the_listener_waits),
     TEST(the_callback_may_stop_the_listener),
     TEST(without_descriptors_it_waits_and_does_not_spin),
     TEST(stopping_in_a_pause_forgets_the_timer),

@@ -1,6 +1,8 @@
 #include "net/loop.h"
 
+#include <dirent.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -177,6 +179,49 @@ the_report_may_kill(void)
     CHECK_EQ(close(fd), 0);
     TURN_UNTIL(&s, c.closed);
     free_server(&s);
+}
+
+/* ---- the end */
+
+static int
+open_descriptors(void)
+{
+    int count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    CHECK(dir != NULL);
+    while (readdir(dir) != NULL) {
+        count++;
+    }
+    CHECK_EQ(closedir(dir), 0);
+    return count;
+}
+
+static void
+a_loop_that_ends_where_descriptors_have_run_out_leaves_none(void)
+{
+    enum { HOARD = 64 };
+    const ws_loop_config config = {NULL, NULL};
+    struct rlimit old;
+    ws_loop *loop = NULL;
+    int hoard[HOARD];
+    int count = 0;
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
+    struct rlimit few = {.rlim_cur = HOARD, .rlim_max = old.rlim_max};
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    int before = open_descriptors();
+    CHECK_EQ(ws_loop_new(&config, &loop), WS_OK);
+    CHECK(open_descriptors() > before);
+    while ((hoard[count] = dup(STDERR_FILENO)) >= 0) {
+        count++;
+        CHECK(count < HOARD);
+    }
+    ws_loop_free(loop);
+    while (count > 0) {
+        CHECK_EQ(close(hoard[--count]), 0);
+    }
+    CHECK_EQ(open_descriptors(), before);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
+    CHECK_EQ(ws_alloc_live(), 0);
 }
 
 /* ---- descriptors of our own */
@@ -697,6 +742,7 @@ a_handshake_may_end_while_it_waits(void)
 }
 
 static const ws_test tests[] = {
+    TEST(a_loop_that_ends_where_descriptors_have_run_out_leaves_none),
     TEST(a_paused_peers_fin_is_told_once_and_its_data_kept),
     TEST(a_fin_is_told_again_in_the_next_pause),
     TEST(a_paused_peers_reset_is_told_once),
