@@ -11,11 +11,12 @@ enum { PUMPS = 3, CROWD = 300 };
 static peer peers[CROWD];
 static atomic_uint taken; // from the listeners of all tests
 
-int __real_accept4(int fd, struct sockaddr *addr, socklen_t *size, int flags);
-int __wrap_accept4(int fd, struct sockaddr *addr, socklen_t *size, int flags);
+#define WRAP(type, name, parameters) \
+    type __real_##name parameters;   \
+    type __wrap_##name parameters;   \
+    type __wrap_##name parameters
 
-int
-__wrap_accept4(int fd, struct sockaddr *addr, socklen_t *size, int flags)
+WRAP(int, accept4, (int fd, struct sockaddr *addr, socklen_t *size, int flags))
 {
     int accepted = __real_accept4(fd, addr, size, flags);
     (void)atomic_fetch_add(&taken, accepted >= 0);
