@@ -61,6 +61,7 @@ def plot(record: Record, file: Path) -> None:
     import matplotlib
 
     matplotlib.use("agg")
+    matplotlib.rcParams["svg.fonttype"] = "none"  # letters, not their outlines
     matplotlib.rcParams["svg.hashsalt"] = "wssend"  # the same again, byte for byte
     from matplotlib import pyplot
 
