@@ -8,6 +8,7 @@
 #ifndef WS_TESTS_CHECK_H
 #define WS_TESTS_CHECK_H
 
+#include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +98,20 @@ check_mem_eq(const char *file, int line, const char *what, const void *got,
             check_failed(file, line, what);
         }
     }
+}
+
+/* Those of this process; and what it takes to count them, always the same. */
+static inline int
+check_open_descriptors(void)
+{
+    int count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    CHECK(dir != NULL);
+    while (readdir(dir) != NULL) {
+        count++;
+    }
+    CHECK_EQ(closedir(dir), 0);
+    return count;
 }
 
 /* Never goes back, whatever happens to the wall clock. */

@@ -14,8 +14,6 @@
 #ifndef WS_TESTS_LIFE_H
 #define WS_TESTS_LIFE_H
 
-#include <dirent.h>
-
 #include "core/flush.h"
 #include "guest.h"
 
@@ -98,19 +96,6 @@ life_identity(const life_setup *setup, bool second)
         check_failed(__FILE__, __LINE__, "an identity cannot be loaded");
     }
     return identity;
-}
-
-static inline int
-life_descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    int count = 0;
-    CHECK(folder != NULL);
-    while (readdir(folder) != NULL) {
-        count++;
-    }
-    CHECK_EQ(closedir(folder), 0);
-    return count;
 }
 
 /* ---- sending, and its account */
@@ -743,7 +728,7 @@ static inline void
 life_live(const life_setup *setup)
 {
     static life l;
-    int before = life_descriptors();
+    int before = check_open_descriptors();
     bool begun = life_begin(&l, setup);
     if (setup->on_begun != NULL) {
         setup->on_begun();
@@ -752,7 +737,7 @@ life_live(const life_setup *setup)
         life_run(&l);
     }
     life_end(&l);
-    CHECK_EQ(life_descriptors(), before);
+    CHECK_EQ(check_open_descriptors(), before);
 }
 
 #endif

@@ -28,19 +28,6 @@ open_crew(void)
     return wire_open(&setup);
 }
 
-static int
-open_descriptors(void)
-{
-    int count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    CHECK(dir != NULL);
-    while (readdir(dir) != NULL) {
-        count++;
-    }
-    CHECK_EQ(closedir(dir), 0);
-    return count;
-}
-
 /* The i-th client, with its number as its id. */
 static peer
 open_nth(const wire *w, size_t i)
@@ -166,7 +153,7 @@ there_may_be_as_many_as_the_limit(void)
 {
     wire_setup setup = wire_defaults();
     setup.config.pumps = WS_PUMPS_MAX;
-    int before = open_descriptors();
+    int before = check_open_descriptors();
     wire w = wire_open(&setup);
     peer peers[WS_PUMPS_MAX];
     for (size_t i = 0; i < WS_PUMPS_MAX; i++) {
@@ -180,7 +167,7 @@ there_may_be_as_many_as_the_limit(void)
     }
     leave_all(peers, WS_PUMPS_MAX);
     (void)wire_close(&w);
-    CHECK_EQ(open_descriptors(), before);
+    CHECK_EQ(check_open_descriptors(), before);
 }
 
 /* ---- sending */
@@ -553,7 +540,7 @@ no_memory_for_a_pump_leaves_nothing_of_the_others(void)
     setup.config.compression = true;
     ws_err err = WS_ERR_NOMEM;
     for (long n = 0; err != WS_OK; n++) {
-        int before = open_descriptors();
+        int before = check_open_descriptors();
         ws_hub *hub = NULL;
         ws_crew *crew = NULL;
         CHECK_EQ(ws_hub_new(&setup.limits, &hub), WS_OK);
@@ -569,7 +556,7 @@ no_memory_for_a_pump_leaves_nothing_of_the_others(void)
         ws_pages_unref(pages);
         ws_hub_unref(hub);
         CHECK_EQ(ws_alloc_live(), 0);
-        CHECK_EQ(open_descriptors(), before);
+        CHECK_EQ(check_open_descriptors(), before);
     }
 }
 
@@ -592,12 +579,12 @@ each_thread_may_be_the_one_that_cannot_start(void)
         wire w = {0};
         CHECK_EQ(ws_hub_new(&setup.limits, &w.hub), WS_OK);
         w.pages = ws_pages_new();
-        int before = open_descriptors();
+        int before = check_open_descriptors();
         atomic_store(&threads_left, n);
         CHECK_EQ(ws_crew_new(w.hub, w.pages, &setup.config, &w.crew),
                  WS_ERR_SYSTEM);
         CHECK_EQ(errno, EAGAIN);
-        CHECK_EQ(open_descriptors(), before);
+        CHECK_EQ(check_open_descriptors(), before);
 
         // Now they can, and the hub is as good as new.
         CHECK_EQ(ws_crew_new(w.hub, w.pages, &setup.config, &w.crew), WS_OK);
@@ -637,12 +624,12 @@ a_pump_without_a_descriptor_leaves_nothing_of_the_others(void)
         ws_crew *crew = NULL;
         CHECK_EQ(ws_hub_new(&setup.limits, &hub), WS_OK);
         ws_pages *pages = ws_pages_new();
-        int before = open_descriptors();
+        int before = check_open_descriptors();
         long live = ws_alloc_live();
         atomic_store(&polls_left, n);
         CHECK_EQ(ws_crew_new(hub, pages, &setup.config, &crew), WS_ERR_SYSTEM);
         CHECK_EQ(errno, EMFILE);
-        CHECK_EQ(open_descriptors(), before);
+        CHECK_EQ(check_open_descriptors(), before);
         CHECK_EQ(ws_alloc_live(), live);
         CHECK_EQ(ws_crew_new(hub, pages, &setup.config, &crew), WS_OK);
         ws_crew_free(crew);
@@ -773,7 +760,7 @@ a_crew_may_end_while_everything_else_is_done(void)
     };
     enum { JOBS = WIRE_COUNT_OF(jobs) };
     CHECK(signal(SIGPIPE, SIG_IGN) != SIG_ERR); // OpenSSL raises it
-    int before = open_descriptors();
+    int before = check_open_descriptors();
     for (int way = 0; way < 12; way++) {
         pthread_t threads[JOBS];
         wire w = open_crew();
@@ -798,7 +785,7 @@ a_crew_may_end_while_everything_else_is_done(void)
         SSL_CTX_free(c.tls);
         (void)wire_close(&w);
     }
-    CHECK_EQ(open_descriptors(), before);
+    CHECK_EQ(check_open_descriptors(), before);
 }
 
 static const ws_test tests[] = {

@@ -1,6 +1,5 @@
 #include "net/loop.h"
 
-#include <dirent.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -183,19 +182,6 @@ the_report_may_kill(void)
 
 /* ---- the end */
 
-static int
-open_descriptors(void)
-{
-    int count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    CHECK(dir != NULL);
-    while (readdir(dir) != NULL) {
-        count++;
-    }
-    CHECK_EQ(closedir(dir), 0);
-    return count;
-}
-
 static void
 a_loop_that_ends_where_descriptors_have_run_out_leaves_none(void)
 {
@@ -208,9 +194,9 @@ a_loop_that_ends_where_descriptors_have_run_out_leaves_none(void)
     CHECK_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
     struct rlimit few = {.rlim_cur = HOARD, .rlim_max = old.rlim_max};
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
-    int before = open_descriptors();
+    int before = check_open_descriptors();
     CHECK_EQ(ws_loop_new(&config, &loop), WS_OK);
-    CHECK(open_descriptors() > before);
+    CHECK(check_open_descriptors() > before);
     while ((hoard[count] = dup(STDERR_FILENO)) >= 0) {
         count++;
         CHECK(count < HOARD);
@@ -219,7 +205,7 @@ a_loop_that_ends_where_descriptors_have_run_out_leaves_none(void)
     while (count > 0) {
         CHECK_EQ(close(hoard[--count]), 0);
     }
-    CHECK_EQ(open_descriptors(), before);
+    CHECK_EQ(check_open_descriptors(), before);
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
     CHECK_EQ(ws_alloc_live(), 0);
 }

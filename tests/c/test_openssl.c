@@ -186,7 +186,7 @@ live(const place *at, long nth, int version)
     static life l;
     const life_setup setup = {
         .tls = version, .excuses = is_blame, .turns_most = 2000};
-    int before = life_descriptors();
+    int before = check_open_descriptors();
     plan_failure(at, nth);
     is_guest = false;
     bool begun = life_begin(&l, &setup);
@@ -195,7 +195,7 @@ live(const place *at, long nth, int version)
         run(&l);
     }
     life_end(&l);
-    CHECK_EQ(life_descriptors(), before);
+    CHECK_EQ(check_open_descriptors(), before);
 }
 
 /* Which of its calls fail in one life each: of so many there are too many for

@@ -9,19 +9,6 @@
 
 #define MS WS_NS_PER_MS
 
-static int
-open_descriptors(void)
-{
-    int count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    CHECK(dir != NULL);
-    while (readdir(dir) != NULL) {
-        count++;
-    }
-    CHECK_EQ(closedir(dir), 0);
-    return count;
-}
-
 /* ---- the thread */
 
 /* Reads a mask of this process's pump thread out of /proc. */
@@ -171,9 +158,9 @@ descriptors_are_given_back(void)
 {
     enum { TIMES = 1000, AT_ONCE = 50 };
     static peer peers[AT_ONCE];
-    int before = open_descriptors();
+    int before = check_open_descriptors();
     wire w = wire_open_default();
-    int open = open_descriptors();
+    int open = check_open_descriptors();
     for (int i = 0; i < TIMES; i += AT_ONCE) {
         for (int k = 0; k < AT_ONCE; k++) {
             peers[k] = peer_dial(&w);
@@ -191,10 +178,10 @@ descriptors_are_given_back(void)
         }
     }
     WITHIN(ws_hub_present(w.hub) == 0, 10);
-    WITHIN(open_descriptors() == open, 10);
+    WITHIN(check_open_descriptors() == open, 10);
     CHECK_EQ(ws_hub_get_stats(w.hub).joined, TIMES);
     (void)wire_close(&w);
-    CHECK_EQ(open_descriptors(), before);
+    CHECK_EQ(check_open_descriptors(), before);
 }
 
 static atomic_int log_lines;
@@ -261,7 +248,7 @@ fork_idler(int go)
         char byte;
         ssize_t got = read(go, &byte, 1);
         (void)got;
-        _exit(open_descriptors() > 20); // its own few
+        _exit(check_open_descriptors() > 20); // its own few
     }
     return pid;
 }
@@ -353,7 +340,7 @@ no_memory_for_a_pump_leaves_nothing_behind(void)
     wire_setup setup = wire_defaults();
     ws_err err = WS_ERR_NOMEM;
     for (long n = 0; err != WS_OK; n++) {
-        int before = open_descriptors();
+        int before = check_open_descriptors();
         ws_hub *hub = NULL;
         ws_crew *crew = NULL;
         CHECK_EQ(ws_hub_new(&setup.limits, &hub), WS_OK);
@@ -366,7 +353,7 @@ no_memory_for_a_pump_leaves_nothing_behind(void)
         ws_pages_unref(pages);
         ws_hub_unref(hub);
         CHECK_EQ(ws_alloc_live(), 0);
-        CHECK_EQ(open_descriptors(), before);
+        CHECK_EQ(check_open_descriptors(), before);
     }
 }
 
