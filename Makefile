@@ -49,7 +49,7 @@ test-asan: .deps/ready ## the same under address and undefined sanitizers
 test-tsan: .deps/ready ## the same under the thread sanitizer
 	@scripts/test-sanitized tsan $(ARGS)
 
-test-all-pythons: .deps/ready ## Python tests on each Python of this machine
+test-all-pythons: .deps/ready ## Python tests on each other Python of this machine
 	@scripts/test-all-pythons $(ARGS)
 
 conformance: build ## all of the Autobahn test suite
