@@ -44,7 +44,7 @@ def begin(peers: Sequence[Peer], cores: Cores, scale: Scale) -> Record:
         placed = "server and load share the only core: latencies say little"
     return Record(
         date=datetime.date.today().isoformat(),
-        machine=f"{os.cpu_count()} cores, Linux {platform.release()}, "
+        machine=f"{os.cpu_count()} cores, Linux {platform.release().split('-')[0]}, "
         f"Python {platform.python_version()}",
         cores=placed,
         scale=asdict(scale),
