@@ -9,8 +9,9 @@ few seconds the server's memory, descriptors and threads are noted, and that eve
 message it was given is accounted for: accepted = written + queued + dropped + lost.
 
 Memory is flat when a straight line through the last two thirds climbs by less than
-1 % or 256 kB in that time, but for twice its standard error. The exit status tells
-whether all was well.
+1 % or 256 kB in that time, but for twice its standard error: RSS, and what C code has
+allocated. PSS is shown and not judged, since it rises when some other process ends
+that shared Python's libraries. The exit status tells whether all was well.
 """
 
 from __future__ import annotations
@@ -351,7 +352,7 @@ def main() -> None:
     args = parser().parse_args()
     samples, visits, wrong = soak(args)
     loaded = samples[:-1]  # the last is of the empty server
-    verdicts = [climbs(loaded, name) for name in ("rss", "pss", "heap")]
+    verdicts = [climbs(loaded, name) for name in ("rss", "heap")]
     told = [f"{visits:,} guests came and went", *verdicts]
     told += wrong or ["all else as it must be"]
     text = origin("bench-soak")
