@@ -30,12 +30,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from wire import REQUEST
+
 PAYLOAD: Final = b"x" * 128
-REQUEST: Final = (
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-)
 # What a round is: (messages to each client, whether by broadcast).
 JOBS: Final = {
     "send": (1, False),

@@ -10,13 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import wssend
+from wire import request
 
-REQUEST = (
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-)
+import wssend
 
 
 @contextmanager
@@ -45,7 +41,7 @@ def drain(port: int, count: int, headers: bytes) -> None:
     selector = selectors.DefaultSelector()
     for _ in range(count):
         sock = socket.create_connection(("127.0.0.1", port))
-        sock.sendall(REQUEST + headers + b"\r\n")
+        sock.sendall(request(headers=headers))
         selector.register(sock, selectors.EVENT_READ)
     while count:
         for key, _ in selector.select():

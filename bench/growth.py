@@ -35,7 +35,8 @@ from peers import ALL
 from suite.jobs import QUEUE, connect, session, start_server
 from suite.process import Cores, Program, cpu_ns, find_cores, memory, settle
 from tables import number, origin, place, record, table
-from tls_storm import REQUEST, context, make_pair
+from tls_storm import context, make_pair
+from wire import CLOSE, REQUEST
 
 import wssend
 
@@ -44,7 +45,6 @@ CLIENTS = (100, 1000, 5000, 9000, 18_000)
 SIZES = (16, 128, 1 << 10, 16 << 10, 128 << 10, 1 << 20)
 SIZE = 128  # bytes, where the clients grow
 FEW = 100  # clients, where the size grows
-CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"  # 1000, masked with zeros
 WARM = 200  # connections before those that are timed
 SPARE = 100  # descriptors that a process has for other things
 

@@ -19,22 +19,14 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from tls_storm import context
+from wire import CLOSE, request
 
+OFFER = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
 LIFE = 2.0  # seconds at most
 TARGET = "/guest"  # what its request asks for; the server gives it more to do
 STALLING = "/stalled"
-CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"  # 1000, masked with zeros
 HELLO = b"\x81\x85\0\0\0\0hello"
 UNMASKED = b"\x81\x05hello"  # which no client may send
-
-
-def request(target: str, compressed: bool) -> bytes:
-    extra = "Sec-WebSocket-Extensions: permessage-deflate\r\n" if compressed else ""
-    return (
-        f"GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        f"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{extra}\r\n"
-    ).encode()
 
 
 def read_on(sock: socket.socket, seconds: float) -> bool:
@@ -90,7 +82,8 @@ def visit(port: int, chance: random.Random, tls: ssl.SSLContext | None) -> None:
         if chance.random() < 0.05:
             return  # before a word
         target = STALLING if stalling else TARGET
-        sock.sendall(request(target, chance.random() < 0.3))
+        offer = OFFER if chance.random() < 0.3 else b""
+        sock.sendall(request(target, offer))
         if stalling:
             time.sleep(life)
             reset(sock)

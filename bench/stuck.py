@@ -20,17 +20,10 @@ from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 
 from tables import Spread, number, spread, table
+from wire import CLOSE, PING, PONG_SIZE, REQUEST
 
 import wssend
 
-REQUEST = (
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-)
-PING = b"\x89\x84\0\0\0\0ping"  # masked with zeros
-PONG_SIZE = 6
-CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"
 PACE = 0.002  # seconds between two pings
 VISITS = 25  # pings for each client that comes and goes
 MESSAGE = bytes(16384)

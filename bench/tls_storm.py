@@ -23,15 +23,10 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from wire import PING, PONG_SIZE, REQUEST
+
 import wssend
 
-REQUEST = (
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-)
-PING = b"\x89\x84\0\0\0\0ping"  # masked with zeros
-PONG_SIZE = 6
 PACE = 0.002  # seconds between two pings
 
 

@@ -328,7 +328,9 @@ without_memory_one_is_turned_away(void)
     for (long n = 0; n < 12; n++) {
         ws_alloc_fail_at(n);
         peer p = dial(&w);
-        (void)usleep(1000);
+        struct pollfd end = {.fd = p.fd, .events = POLLIN};
+        WITHIN(WIRE_COUNTED(&w, connections) == 1 || poll(&end, 1, 0) == 1,
+               10);
         ws_alloc_fail_at(-1);
         peer_close(&p);
         wait_until_all_are_gone(&w);
