@@ -16,16 +16,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from protocol import ACK_TIMEOUT, BURST, STAMP, Answer, NoAckError, payload
+
 import wssend
-
-ACK_TIMEOUT = 30.0  # seconds
-BURST = 200  # calls that are timed in one go
-
-Answer = dict[str, object]
-
-
-class NoAckError(Exception):
-    """The load client does not say that it got a round."""
 
 
 class Acks:
@@ -57,11 +50,6 @@ class Acks:
                 lambda: self._complete >= number - window, ACK_TIMEOUT
             ):
                 raise NoAckError
-
-
-def payload(number: int, filler: bytes) -> bytes:
-    """A message as the load client wants it."""
-    return struct.pack("<QQ", number, time.monotonic_ns()) + filler
 
 
 def paced(rounds: int, interval_us: int) -> Iterator[int]:
@@ -126,7 +114,7 @@ class Server:
     def to_all(self, numbers: Iterator[int], size: int) -> Answer:
         """One broadcast a round."""
         rounds = sent = refused = 0
-        filler = b"x" * (size - 16)
+        filler = b"x" * (size - STAMP)
         begin = time.monotonic_ns()
         for number in numbers:
             report = self.hub.broadcast(payload(number, filler))
@@ -139,7 +127,7 @@ class Server:
     def to_each(self, numbers: Iterator[int], size: int, count: int | None) -> Answer:
         """One send for each of the first clients a round."""
         rounds = sent = refused = 0
-        filler = b"x" * (size - 16)
+        filler = b"x" * (size - STAMP)
         clients = self.hub.clients()[:count]
         begin = time.monotonic_ns()
         for number in numbers:
@@ -168,7 +156,7 @@ class Server:
 
     def sendcost(self, calls: int, size: int) -> Answer:
         """Bursts that fit into a channel, flushed outside the clock."""
-        data = payload(0, b"x" * (size - 16))
+        data = payload(0, b"x" * (size - STAMP))
         burst = min(BURST, self.queue)
         clients = self.hub.clients()
         total = done = 0
