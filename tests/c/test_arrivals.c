@@ -2,7 +2,6 @@
 #include "net/arrivals.h"
 
 #include <semaphore.h>
-#include <sys/wait.h>
 
 #include "wire.h"
 
@@ -286,15 +285,7 @@ fork_often(void *arg)
 {
     (void)arg;
     for (int i = 0; i < 30; i++) {
-        pid_t pid = fork();
-        CHECK(pid >= 0);
-        if (pid == 0) {
-            (void)poll(NULL, 0, 20); // it lives a while
-            _exit(0);
-        }
-        int status;
-        CHECK_EQ(waitpid(pid, &status, 0), pid);
-        CHECK_EQ(status, 0);
+        wire_fork(20);
     }
     return NULL;
 }

@@ -298,14 +298,7 @@ fork_often(void *arg)
 {
     (void)arg;
     for (int i = 0; i < 20; i++) {
-        pid_t pid = fork();
-        CHECK(pid >= 0);
-        if (pid == 0) {
-            _exit(0);
-        }
-        int status;
-        CHECK_EQ(waitpid(pid, &status, 0), pid);
-        CHECK_EQ(status, 0);
+        wire_fork(0);
     }
     return NULL;
 }

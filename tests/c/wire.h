@@ -25,6 +25,7 @@
 #include <stdarg.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -284,6 +285,21 @@ wire_expect_message(const wire *w, const void *data, size_t size, bool text)
     CHECK_EQ(event.text, text);
     CHECK_MEM_EQ(ws_inbound_data(event.message), data, size);
     ws_event_release(&event);
+}
+
+/* A child that does nothing, for so long, and is waited for. */
+static inline void
+wire_fork(int ms)
+{
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        (void)poll(NULL, 0, ms);
+        _exit(0);
+    }
+    int status;
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
 }
 
 /* ---- a client */
