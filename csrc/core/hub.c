@@ -15,28 +15,51 @@ free_parts(ws_hub *hub)
     ws_table_free(hub->topics);
     ws_evq_free(hub->events);
     ws_hub_drop_pumps(hub);
+    ws_wake_unref(hub->memory_wake);
     ws_wake_unref(hub->wake);
+    ws_lock_destroy(&hub->memory_turn);
     ws_lock_destroy(&hub->lock);
     ws_free(hub);
+}
+
+/* An empty one. NULL: no memory. */
+static ws_hub *
+allocate(void)
+{
+    ws_hub *hub = ws_calloc(1, sizeof *hub);
+    if (hub == NULL) {
+        return NULL;
+    }
+    if (ws_lock_init(&hub->lock) != WS_OK) {
+        goto no_lock;
+    }
+    if (ws_lock_init(&hub->memory_turn) != WS_OK) {
+        goto no_turn;
+    }
+    return hub;
+
+no_turn:
+    ws_lock_destroy(&hub->lock);
+no_lock:
+    ws_free(hub);
+    return NULL;
 }
 
 ws_err
 ws_hub_new(const ws_hub_limits *limits, ws_hub **out)
 {
-    ws_hub *hub = ws_calloc(1, sizeof *hub);
+    ws_hub *hub = allocate();
     if (hub == NULL) {
-        return WS_ERR_NOMEM;
-    }
-    if (ws_lock_init(&hub->lock) != WS_OK) {
-        ws_free(hub);
         return WS_ERR_NOMEM;
     }
     hub->limits = *limits;
     hub->ids = ws_table_new();
     hub->users = ws_table_new();
     hub->topics = ws_table_new();
+    hub->memory_wake = ws_hub_new_memory_wake();
     ws_err err = WS_ERR_NOMEM;
-    if (hub->ids != NULL && hub->users != NULL && hub->topics != NULL) {
+    if (hub->ids != NULL && hub->users != NULL && hub->topics != NULL &&
+        hub->memory_wake != NULL) {
         err = ws_wake_new(&hub->wake);
     }
     if (err == WS_OK) {

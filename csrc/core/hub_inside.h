@@ -6,6 +6,7 @@
  *     hub_events.c    taking events, asking for notices
  *     hub_pumps.c     what is kept for each pump
  *     hub_totals.c    sums over the living and the gone
+ *     memory_end.c    clients without a socket
  */
 #ifndef WS_CORE_HUB_INSIDE_H
 #define WS_CORE_HUB_INSIDE_H
@@ -26,6 +27,8 @@ struct ws_hub {
     atomic_uint refs;
     ws_hub_limits limits;
     ws_wake *wake;
+    ws_wake *memory_wake; /* of the clients without a socket */
+    ws_lock memory_turn;  /* before `lock`: see memory_end.h */
     ws_evq *events;
     atomic_ullong late; /* refusals of clients that have ended */
     atomic_uint room;   /* how often there was some for messages that were
@@ -51,6 +54,9 @@ struct ws_hub {
    lock. Whoever has just released a lock wins it back from those who sleep on
    it: to let them in takes a moment of absence now and then. */
 void ws_hub_rest(uint32_t chunk);
+
+/* memory_end.c: the doorbell of those clients. NULL: no memory. */
+ws_wake *ws_hub_new_memory_wake(void);
 
 /* hub_pumps.c */
 void ws_hub_ring_pumps(ws_hub *hub);

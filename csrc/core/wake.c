@@ -13,7 +13,8 @@ struct ws_wake {
     atomic_uint refs;
     unsigned number;
     int fd;
-    atomic_bool armed; // rung, and not yet heard
+    void (*serve)(ws_wake_link *link); // NULL: a pump does
+    atomic_bool armed;                 // rung, and not yet heard
 
     ws_lock lock; // guards all below
     bool ended;
@@ -21,15 +22,29 @@ struct ws_wake {
     ws_task *tasks, **tasks_end;
 };
 
-ws_err
-ws_wake_new(ws_wake **out)
+/* Without a descriptor. NULL: no memory. */
+static ws_wake *
+allocate(void)
 {
     ws_wake *wake = ws_calloc(1, sizeof *wake);
     if (wake == NULL) {
-        return WS_ERR_NOMEM;
+        return NULL;
     }
     if (ws_lock_init(&wake->lock) != WS_OK) {
         ws_free(wake);
+        return NULL;
+    }
+    atomic_init(&wake->refs, 1);
+    wake->fd = -1;
+    wake->tasks_end = &wake->tasks;
+    return wake;
+}
+
+ws_err
+ws_wake_new(ws_wake **out)
+{
+    ws_wake *wake = allocate();
+    if (wake == NULL) {
         return WS_ERR_NOMEM;
     }
     wake->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -38,10 +53,18 @@ ws_wake_new(ws_wake **out)
         ws_free(wake);
         return WS_ERR_SYSTEM;
     }
-    atomic_init(&wake->refs, 1);
-    wake->tasks_end = &wake->tasks;
     *out = wake;
     return WS_OK;
+}
+
+ws_wake *
+ws_wake_new_direct(void (*serve)(ws_wake_link *link))
+{
+    ws_wake *wake = allocate();
+    if (wake != NULL) {
+        wake->serve = serve;
+    }
+    return wake;
 }
 
 ws_wake *
@@ -127,10 +150,27 @@ append_locked(ws_wake *wake, ws_wake_chain *chain)
     *chain = (ws_wake_chain){NULL, NULL};
 }
 
+/* In the thread of whoever adds them. */
+static void
+serve_all(const ws_wake *wake, ws_wake_chain *chain)
+{
+    ws_wake_link *link = chain->head;
+    *chain = (ws_wake_chain){NULL, NULL};
+    while (link != NULL) {
+        ws_wake_link *next = link->next; // clearing lets others link it again
+        wake->serve(link);
+        link = next;
+    }
+}
+
 bool
 ws_wake_add(ws_wake *wake, ws_wake_chain *chain)
 {
     if (chain->head == NULL) {
+        return true;
+    }
+    if (wake->serve != NULL) {
+        serve_all(wake, chain);
         return true;
     }
     ws_lock_acquire(&wake->lock);
@@ -150,7 +190,7 @@ ws_wake_post(ws_wake *wake, ws_task *task)
 {
     task->next = NULL;
     ws_lock_acquire(&wake->lock);
-    bool ended = wake->ended;
+    bool ended = wake->ended || wake->serve != NULL;
     if (!ended) {
         *wake->tasks_end = task;
         wake->tasks_end = &task->next;
@@ -165,7 +205,7 @@ ws_wake_post(ws_wake *wake, ws_task *task)
 void
 ws_wake_ring(ws_wake *wake)
 {
-    if (!atomic_exchange(&wake->armed, true)) {
+    if (wake->serve == NULL && !atomic_exchange(&wake->armed, true)) {
         uint64_t one = 1;
         ssize_t written = 0;
         do {

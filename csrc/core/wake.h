@@ -10,6 +10,9 @@
  *     pump:   ws_wake_take: read(eventfd), *then* exchange(armed, 0), then
  *             splice; for each link ws_wake_clear, *then* look at its work.
  *
+ * One without a pump has the links served by whoever adds them, before the add
+ * returns; it has no descriptor and runs no tasks. See memory_end.h.
+ *
  * Threads: new, ref, unref, number, mark, add, post and ring: any. take, clear
  *          and end: the pump. set_number: whoever made it.
  * Owns:    its descriptor. The links and tasks are the callers'; what a
@@ -48,6 +51,10 @@ typedef struct ws_wake ws_wake;
 
 /* One reference, the caller's. SYSTEM: no descriptor, errno tells. */
 WS_MUST_CHECK ws_err ws_wake_new(ws_wake **out);
+
+/* One without a pump: `serve` is called for each link that is added, with no
+   lock held, and clears it. NULL: no memory. */
+ws_wake *ws_wake_new_direct(void (*serve)(ws_wake_link *link));
 ws_wake *ws_wake_ref(ws_wake *wake);
 void ws_wake_unref(ws_wake *wake); /* NULL does nothing */
 
@@ -57,7 +64,7 @@ enum { WS_WAKE_NUMBERS = 64 };
 void ws_wake_set_number(ws_wake *wake, unsigned number);
 unsigned ws_wake_number(const ws_wake *wake);
 
-/* Readable while the pump has something to take. */
+/* Readable while the pump has something to take; -1: there is no pump. */
 int ws_wake_fd(const ws_wake *wake);
 
 /* True when the caller must add the link (holding a reference for the list);
@@ -75,7 +82,8 @@ void ws_wake_chain_add(ws_wake_chain *chain, ws_wake_link *link);
    rings nobody. */
 WS_MUST_CHECK bool ws_wake_add(ws_wake *wake, ws_wake_chain *chain);
 
-/* Hands a task to the pump. False when the pump has ended: it will not run. */
+/* Hands a task to the pump. False when the pump has ended, or there is none:
+   it will not run. */
 WS_MUST_CHECK bool ws_wake_post(ws_wake *wake, ws_task *task);
 
 /* Wakes the pump without any work of our own. */

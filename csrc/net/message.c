@@ -31,6 +31,12 @@ ws_message_new(ws_message_kind kind, const void *data, size_t size,
     return msg;
 }
 
+bool
+ws_message_is_text(const ws_msg *msg)
+{
+    return (ws_msg_frame(msg)[0] & 0x0f) == WS_OPCODE_TEXT;
+}
+
 const char *
 ws_message_close_error(long code, size_t reason_size)
 {

@@ -31,6 +31,9 @@ typedef enum ws_message_kind {
 ws_msg *ws_message_new(ws_message_kind kind, const void *data, size_t size,
                        ws_utf8_error *invalid);
 
+/* Whether it is a text message; in its original form. */
+bool ws_message_is_text(const ws_msg *msg);
+
 /* NULL, or a static text that says what is wrong with a Close of the
    application's (RFC 6455 7.4): a code that may not be sent, a reason over
    123 bytes. The reason is valid UTF-8 already. */

@@ -2,6 +2,7 @@
    exit. */
 #include <unistd.h>
 
+#include "core/memory_end.h"
 #include "hub.h"
 #include "raise.h"
 #include "wait.h"
@@ -28,11 +29,20 @@ remake(py_hub *self)
         (void)py_raise_err(state_of(self), self->home, err);
         return false;
     }
+    py_home *home = py_home_new(self, self->options.release_gil);
+    if (home == NULL) {
+        ws_hub_unref(core);
+        (void)PyErr_NoMemory();
+        return false;
+    }
     ws_hub_close_after_fork(self->core);
     py_events_after_fork(self);
     self->core = core;
-    self->home->generation = ws_fork_generation();
-    self->home->pid = getpid();
+    // Clients there may be, without sockets: they are the parent's, as is the
+    // home that they know.
+    self->home->hub = NULL;
+    py_home_unref(self->home);
+    self->home = home;
     if (self->takes_events) {
         ws_hub_start_events(core);
     }
@@ -182,15 +192,19 @@ py_hub_close(py_hub *self, uint16_t code, ws_text reason, uint64_t until_ns,
     if (self->crew != NULL) {
         self->in_crew++;
         ws_crew_close(self->crew, code, reason);
+        ws_memory_end_close_all(self->core, code, reason);
         quiet = await_crew(self->home, self->crew, until_ns, signals);
         if (!py_home_is_here(self->home)) {
             self->in_crew--;
             return quiet;
         }
         self->closed = true;
+        ws_memory_end_cut_all(self->core); // nobody joins any more
         py_hub_leave_crew(self);
     } else if (!self->closed) {
         ws_hub_shut(self->core);
+        ws_memory_end_close_all(self->core, code, reason);
+        ws_memory_end_cut_all(self->core);
         self->closed = true;
     }
     py_hub_ring(self);

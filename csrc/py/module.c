@@ -24,6 +24,7 @@ static const own_type own_types[] = {
     {AT(listener_type), &py_listener_spec, "Listener"},
     {AT(events_type), &py_events_spec, "EventIterator"},
     {AT(prepared_type), &py_prepared_spec, "PreparedMessage"},
+    {AT(memory_end_type), &py_memory_end_spec, "MemoryEnd"},
 };
 
 /* What it holds of others'. */

@@ -14,7 +14,7 @@ typedef struct py_hub py_hub;
 
 typedef struct py_state {
     PyTypeObject *hub_type, *client_type, *listener_type, *events_type;
-    PyTypeObject *prepared_type;
+    PyTypeObject *prepared_type, *memory_end_type;
 
     /* wssend.errors */
     PyTypeObject *channel_full, *channel_closed, *hub_closed;
@@ -41,6 +41,6 @@ py_state_of(PyObject *self)
 }
 
 extern PyType_Spec py_hub_spec, py_client_spec, py_listener_spec;
-extern PyType_Spec py_events_spec, py_prepared_spec;
+extern PyType_Spec py_events_spec, py_prepared_spec, py_memory_end_spec;
 
 #endif
