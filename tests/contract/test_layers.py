@@ -29,7 +29,13 @@ FOREIGN = {
     "sys/epoll.h": {"net/loop.c"},
 }
 # Packages that not everybody has, and the part of wssend that may want them.
-OPTIONAL = {"django": "django", "channels": "django", "redis": "backplane"}
+OPTIONAL = {
+    "channels": "django",
+    "django": "django",
+    "jwt": "auth",
+    "pytest": "testing",
+    "redis": "backplane",
+}
 
 C_FILES = sorted((ROOT / "csrc").rglob("*.[ch]"))
 PY_FILES = sorted((ROOT / "wssend").rglob("*.py"))

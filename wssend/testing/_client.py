@@ -87,6 +87,8 @@ def _make_head(
             f"where need be, not {path!r}"
         )
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+    if not all(isinstance(text, str) for pair in pairs for text in pair):
+        raise TypeError(f"headers must be pairs of str, not {headers!r}")
     if not any(name.lower() == "host" for name, _ in pairs):
         pairs.insert(0, ("Host", "localhost"))
     if subprotocol is not None:
