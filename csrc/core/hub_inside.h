@@ -1,6 +1,7 @@
 /*
  * hub_inside.h - what a hub is made of, for the files that make it up:
- *     hub.c           its life, and clients joining, closing and ending
+ *     hub.c           its life, and clients closing and ending
+ *     hub_join.c      clients joining; how many handshakes wait
  *     hub_walk.c      going over its clients
  *     hub_topics.c    subscribing
  *     hub_events.c    taking events, asking for notices
@@ -30,11 +31,12 @@ struct ws_hub {
     ws_wake *memory_wake; /* of the clients without a socket */
     ws_lock memory_turn;  /* before `lock`: see memory_end.h */
     ws_evq *events;
-    atomic_ullong late; /* refusals of clients that have ended */
-    atomic_uint room;   /* how often there was some for messages that were
-                           refused before */
-    char apart[64];     /* or whoever takes the lock would wait for a pump's
-                           counting, and the other way round */
+    atomic_ullong late;       /* refusals of clients that have ended */
+    atomic_size_t handshakes; /* that wait for a decision */
+    atomic_uint room; /* how often there was some for messages that were
+                         refused before */
+    char apart[64];   /* or whoever takes the lock would wait for a pump's
+                         counting, and the other way round */
     ws_pump_counters counters; /* of the first pump, and of senders */
     char apart_too[64];
     _Atomic(ws_hub_pump *) others; /* NULL: there are none */
@@ -57,6 +59,10 @@ void ws_hub_rest(uint32_t chunk);
 
 /* memory_end.c: the doorbell of those clients. NULL: no memory. */
 ws_wake *ws_hub_new_memory_wake(void);
+
+/* hub.c: OPEN -> CLOSING. Takes over `reason`. */
+void ws_hub_start_closing_locked(ws_hub *hub, ws_client *client, uint16_t code,
+                                 char *reason, size_t reason_size);
 
 /* hub_pumps.c */
 void ws_hub_ring_pumps(ws_hub *hub);
