@@ -30,6 +30,20 @@ frames_have_the_shortest_header_and_a_copy(void)
 }
 
 static void
+a_message_tells_whether_it_is_text(void)
+{
+    static const ws_message_kind kinds[] = {WS_MESSAGE_BINARY, WS_MESSAGE_TEXT,
+                                            WS_MESSAGE_UNCHECKED};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        ws_utf8_error error;
+        ws_msg *msg = ws_message_new(kinds[i], "a", 1, &error);
+        CHECK(msg != NULL);
+        CHECK_EQ(ws_message_is_text(msg), kinds[i] != WS_MESSAGE_BINARY);
+        ws_msg_unref(msg);
+    }
+}
+
+static void
 text_is_checked_where_it_is_not_known_to_be_valid(void)
 {
     ws_utf8_error error = {.start = 7};
@@ -92,6 +106,7 @@ settings_are_checked_by_the_rules_of_the_protocol(void)
 
 static const ws_test tests[] = {
     TEST(frames_have_the_shortest_header_and_a_copy),
+    TEST(a_message_tells_whether_it_is_text),
     TEST(text_is_checked_where_it_is_not_known_to_be_valid),
     TEST(no_memory_is_told_from_bad_text),
     TEST(close_codes_and_reasons_have_their_rules),

@@ -464,6 +464,41 @@ an_end_amid_adding_keeps_every_reference_accounted(void)
     }
 }
 
+static atomic_int served;
+
+static void
+serve_item(ws_wake_link *link)
+{
+    ws_wake_clear(link);
+    atomic_fetch_add(&served, 1);
+}
+
+static void
+without_a_pump_whoever_adds_serves(void)
+{
+    item items[3] = {0};
+    ws_wake_chain chain = {NULL, NULL};
+    ws_task task = {.run = NULL};
+    ws_wake *wake = ws_wake_new_direct(serve_item);
+    CHECK(wake != NULL);
+    CHECK_EQ(ws_wake_fd(wake), -1);
+    for (int i = 0; i < 3; i++) {
+        CHECK(ws_wake_mark(&items[i].link));
+        ws_wake_chain_add(&chain, &items[i].link);
+    }
+    CHECK(ws_wake_add(wake, &chain));
+    CHECK_EQ(served, 3);
+    CHECK(chain.head == NULL && chain.tail == NULL);
+    CHECK(ws_wake_mark(&items[0].link));
+    CHECK(!ws_wake_post(wake, &task));
+    ws_wake_ring(wake); // does nothing
+    ws_wake_unref(wake);
+    ws_alloc_fail_at(0);
+    CHECK(ws_wake_new_direct(serve_item) == NULL);
+    ws_alloc_fail_at(-1);
+    CHECK_EQ(ws_alloc_live(), 0);
+}
+
 static const ws_test tests[] = {
     TEST(it_has_the_number_it_was_given),
     TEST(a_link_is_marked_once_until_it_is_cleared),
@@ -477,6 +512,7 @@ static const ws_test tests[] = {
     TEST(a_pump_that_is_falling_asleep_is_woken),
     TEST(every_task_is_run_or_refused),
     TEST(an_end_amid_adding_keeps_every_reference_accounted),
+    TEST(without_a_pump_whoever_adds_serves),
 };
 
 TEST_MAIN(tests)

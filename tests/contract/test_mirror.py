@@ -40,6 +40,7 @@ PY_WITHOUT_TEST: dict[str, str] = {
     "home": "test_fork.py",
     "keep": "test_client.py",
     "lifetime": "test_exit.py, test_fork.py, test_hub.py",
+    "memory_end": "the part of wssend.testing in C: test_testing.py",
     "module": "importing it is the test",
     "outgoing": "test_send.py, test_threads.py",
     "page": "add_page: test_hub.py",
@@ -47,6 +48,7 @@ PY_WITHOUT_TEST: dict[str, str] = {
     "place": "test_listener.py",
     "raise": "test_errors.py and whoever expects an error",
     "sending": "test_send.py, test_hub.py",
+    "testing__client": "test_testing.py",
     "values": "test_stats.py, test_report.py",
     "wait": "test_hub.py, test_client.py",
 }
