@@ -36,7 +36,7 @@ class Server:
 
     Attributes:
         hub: The hub.
-        url: Where it listens: ``"ws://127.0.0.1:12345"``.
+        url: Where it listens: ``"ws://127.0.0.1:12345/"``.
         host: The address.
         port: The port.
     """
