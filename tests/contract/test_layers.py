@@ -33,7 +33,6 @@ OPTIONAL = {
     "channels": "django",
     "django": "django",
     "jwt": "auth",
-    "pytest": "testing",
     "redis": "backplane",
 }
 

@@ -62,6 +62,7 @@ PY_TEST_WITHOUT_SOURCE: dict[str, str] = {
     "gil": "the pump beside a thread that holds the GIL",
     "leaks": "every entry point",
     "memory": "every entry point, out of memory",
+    "pytest_plugin": "pytest_wssend",
     "pumps": "several pumps: crew.c and arrivals.c under the binding",
     "send": "payload.c, outgoing.c and WSClient.send",
     "threads": "every entry point, from many threads",

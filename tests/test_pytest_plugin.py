@@ -8,8 +8,8 @@ import pytest
 from wsclient import Client
 
 import wssend
+from pytest_wssend import Server
 from wssend.testing import MemoryClient
-from wssend.testing.plugin import Server
 
 pytest_plugins = "pytester"
 
@@ -128,6 +128,24 @@ def test_what_is_wrong_is_told(pytester: pytest.Pytester) -> None:
             "*'n'*: 2 != 1*",
         ]
     )
+
+
+@pytest.mark.slow
+def test_it_imports_nothing_of_wssend_before_it_is_used(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+
+        imported = [name for name in sys.modules if name.split(".")[0] == "wssend"]
+
+        def test_nothing(pytestconfig):
+            assert pytestconfig.pluginmanager.has_plugin("wssend")
+            assert imported == []
+        """
+    )
+    run(pytester).assert_outcomes(passed=1)
 
 
 @pytest.mark.slow

@@ -1,4 +1,7 @@
-"""The pytest plugin, found by pytest wherever wssend is installed.
+"""The pytest plugin of wssend, found by pytest wherever that is installed.
+
+It is no part of the package wssend, so that nothing of that is imported before
+a test asks for one of the fixtures.
 
 Fixtures, each for one test:
 
@@ -23,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .._core import WSHub
-    from ._client import MemoryClient
+    from wssend import WSHub
+    from wssend.testing import MemoryClient
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that clients have to answer the Close when a test is over."""
@@ -71,7 +74,7 @@ def wssend_options(request: pytest.FixtureRequest) -> dict[str, Any]:
 @pytest.fixture
 def wssend_hub(wssend_options: dict[str, Any]) -> Iterator[WSHub]:
     """Make a hub, and close it in the end."""
-    from .._core import WSHub
+    from wssend import WSHub
 
     hub = WSHub(**wssend_options)
     yield hub
@@ -90,7 +93,7 @@ def wssend_server(wssend_hub: WSHub) -> Server:
 @pytest.fixture
 def wssend_client(wssend_hub: WSHub) -> Iterator[Callable[..., MemoryClient]]:
     """Return what makes clients of the hub; they are closed in the end."""
-    from ._client import connect
+    from wssend.testing import connect
 
     made: list[MemoryClient] = []
 
