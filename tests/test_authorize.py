@@ -391,8 +391,7 @@ def test_undecided_in_time_it_is_refused() -> None:
 def test_where_nobody_takes_events_they_wait_for_it() -> None:
     with WSHub(authorize=True) as hub:
         listener = hub.listen("127.0.0.1", 0)
-        asker = Asker(listener.url)
-        with asker:
+        with Asker(listener.url) as asker:
             until(lambda: hub.stats().handshakes == 1)
             event = next(hub.events(timeout=10))
             assert isinstance(event, Authorize)

@@ -219,6 +219,9 @@ ws_hold_refuse(ws_conn *conn, ws_held_state why, const char *text)
     if (!ws_held_end(conn->hold->held, why)) {
         return false;
     }
+    if (why == WS_HELD_EXPIRED) {
+        ws_count(&conn->pump->counters->timeouts, 1);
+    }
     ws_hold *hold = detach(conn);
     listen_to(conn, true);
     ws_admit_refuse(conn, hold->counted, text);
