@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import wsclient
 from kit import Background, make_pair
 
 import wssend
+from wssend.testing import MemoryClient
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -133,10 +135,63 @@ def test_the_page_on_authorising_lets_the_right_ones_in() -> None:
     server.result()
 
 
+@pytest.mark.wssend(send_queue=4)
+def test_the_page_on_testing_runs_from_top_to_bottom(
+    wssend_hub: wssend.WSHub, wssend_client: Callable[..., MemoryClient]
+) -> None:
+    names: dict[str, Any] = {}
+    for code in blocks("docs/testing.md"):
+        run(code, names)
+    test = names["test_a_slow_client_is_closed"]
+    assert [mark.kwargs for mark in test.pytestmark] == [{"send_queue": 4}]
+    test(wssend_hub, wssend_client)
+    assert wssend_hub.stats().refused_full == 1
+
+
+def test_the_page_on_tokens_lets_in_who_has_a_ticket(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names: dict[str, Any] = {}
+    for code in blocks("docs/tokens.md"):
+        run(code, names)
+    assert capsys.readouterr().out == (
+        "signature the token's signature is wrong\nused the ticket was used before\n"
+    )
+    tickets, decide, authorize = (names[n] for n in ("tickets", "decide", "authorize"))
+
+    def serve() -> None:
+        for event in hub.events(timeout=wsclient.TIMEOUT):
+            if isinstance(event, wssend.Authorize):
+                by_url = event.handshake.request.query
+                event.handshake.decide(
+                    (decide if by_url else authorize)(event.handshake)
+                )
+
+    with wssend.WSHub(authorize=True) as hub:
+        url = hub.listen("127.0.0.1", 0).url
+        server = Background(serve)
+        target = f"/?ticket={tickets.issue('42')}"
+        with wsclient.Client(url, target) as client:
+            assert [c.topics for c in hub.clients(user="42")] == [{"news"}]
+            client.leave()
+        with wsclient.Asker(url, target) as again:
+            answer = again.answer()
+            assert (answer.status, answer.body) == (401, "the ticket was used before")
+        offer = ("Sec-WebSocket-Protocol", f"bearer, {tickets.issue('7', room=1)}")
+        with wsclient.Client(url, headers=[offer]) as client:
+            assert "Sec-WebSocket-Protocol: bearer" in client.response.splitlines()
+            assert [c.topics for c in hub.clients(user="7")] == [{"room-1"}]
+            client.leave()
+    server.result()
+
+
 def test_every_example_is_run() -> None:
     assert len(blocks("README.md")) == 3, "and the tests above name each of them"
     pages = {path.name for path in (ROOT / "docs").glob("*.md") if blocks(str(path))}
-    assert pages == {"authorising.md", "howto.md", "proxies.md"}
+    assert pages == {
+        *("authorising.md", "howto.md", "proxies.md"),
+        *("testing.md", "tokens.md"),
+    }
 
 
 def test_the_reference_is_made_of_the_docstrings() -> None:
