@@ -48,7 +48,8 @@ def test_it_joins_a_hub_that_never_listened(hub: wssend.WSHub) -> None:
     assert client.id == "a"
     assert len(hub) == 1
     assert not client.closed
-    assert client.close_code is client.close_reason is None
+    assert client.close_code is None
+    assert client.close_reason is None
 
 
 def test_it_has_a_request(hub: wssend.WSHub) -> None:
@@ -310,7 +311,7 @@ def test_a_stalled_one_does_not_see_the_close(hub: wssend.WSHub) -> None:
     assert "it is stalled, with 1 queued" in text
     client.resume()
     assert client.expect_close(4000, timeout=0) == 4000
-    assert (client.close_code, client.close_reason) == (4000, "bye")
+    assert client.close_reason == "bye"
     client.expect("before")
     assert client.client.stats().lost == 0
 
