@@ -187,11 +187,15 @@ hub_contains(PyObject *op, PyObject *item)
     if (state == NULL || !py_hub_enter(as_hub(op))) {
         return -1;
     }
-    if (Py_IS_TYPE(item, state->client_type)) {
-        return contains_client(as_hub(op), (py_client *)item);
-    }
     if (!PyUnicode_Check(item)) {
-        (void)py_wrong_type("what is looked for", "an id or a WSClient", item);
+        py_client *known = py_client_get(state, item);
+        if (known != NULL) {
+            int found = contains_client(as_hub(op), known);
+            Py_DECREF(known);
+            return found;
+        }
+        (void)(PyErr_Occurred() || py_wrong_type("what is looked for",
+                                                 "an id or a WSClient", item));
         return -1;
     }
     if (!py_get_text("client_id", item, &text)) {
