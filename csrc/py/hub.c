@@ -266,6 +266,12 @@ get_closed(PyObject *op, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+get_authorizes(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(as_hub(op)->options.config.authorize);
+}
+
+static PyObject *
 hub_repr(PyObject *op)
 {
     if (is_closed(as_hub(op))) {
@@ -307,6 +313,7 @@ static PyMethodDef hub_methods[] = {
 
 static PyGetSetDef hub_getset[] = {
     {"closed", get_closed, NULL, hub_closed_doc, NULL},
+    {"_authorizes", get_authorizes, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -356,8 +356,8 @@ def serve(
             :class:`wssend.Handshake` of each client and returns a
             :class:`wssend.Accept`, a :class:`wssend.Reject`, or None, which is
             ``Reject(403)``; or decides itself. When it raises, that is logged, and
-            the answer is 500. None: everybody comes in. A given hub must have
-            authorize=True.
+            the answer is 500. None: everybody comes in. A given hub has
+            authorize=True where this is given, and only there.
         **options: Those of :class:`wssend.WSHub` and of
             :meth:`wssend.WSHub.listen`, by their names.
 
@@ -374,6 +374,11 @@ def serve(
     if hub is not None and not isinstance(hub, WSHub):
         raise TypeError(f"hub must be a WSHub or None, not {hub!r}")
     check_options(options, hub)
+    if hub is not None and hub._authorizes != (authorize is not None):
+        raise ValueError(
+            "a given hub must have authorize=True where serve() has authorize, and "
+            "only there"
+        )
     listen_options = {k: v for k, v in options.items() if k in LISTEN_OPTIONS}
     hub_options = {k: v for k, v in options.items() if k in HUB_OPTIONS}
     listen = None
