@@ -55,7 +55,6 @@ PY_WITHOUT_TEST: dict[str, str] = {
     "wait": "test_hub.py, test_client.py",
 }
 PY_TEST_WITHOUT_SOURCE: dict[str, str] = {
-    "aio": "wssend/aio: handlers",
     "aio_authorize": "wssend/aio: who is let in",
     "bench": "the programs of bench/",
     "bench_growth": "those of them that measure wssend alone",
