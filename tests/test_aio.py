@@ -635,7 +635,7 @@ def test_closing_with_open_clients_says_1001_and_waits_for_handlers(
     async def main() -> None:
         async with serve(handler) as server:
             clients = [peers.dial(server.url) for _ in range(20)]
-            await until(lambda: len(server.hub) == 20)
+            await until(lambda: len(server._clients) == 20)
             answers = [in_thread(own.answer_close) for own in clients]
         assert len(ended) == 20
         assert {(await answer).code for answer in answers} == {1001}
@@ -677,7 +677,7 @@ def test_serve_forever_ends_when_the_hub_is_closed_elsewhere(
     async def main() -> None:
         async with serve(handler, close_timeout=1) as server:
             own = peers.dial(server.url)
-            await until(lambda: len(server.hub) == 1)
+            await until(lambda: server._clients)
             answering = in_thread(own.answer_close)
             closing = in_thread(server.hub.close)
             await server.serve_forever()

@@ -58,6 +58,7 @@ PY_TEST_WITHOUT_SOURCE: dict[str, str] = {
     "aio_authorize": "wssend/aio: who is let in",
     "bench": "the programs of bench/",
     "bench_growth": "those of them that measure wssend alone",
+    "bench_inbound": "... and wssend.aio",
     "compression": "compress.c and unpack.c, by clients of other people",
     "docs": "README.md and docs/ are its source",
     "exit": "the interpreter's end: lifetime.c and every tp_dealloc",
