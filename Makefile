@@ -15,8 +15,8 @@ export JOBS ?= 4
 
 .PHONY: help setup setup-e2e build run test test-asan test-tsan \
 	test-all-pythons conformance fuzz fuzz-quick hostile lint format bench \
-	bench-budget bench-gil bench-growth bench-micro bench-pumps bench-soak \
-	clean
+	bench-budget bench-gil bench-growth bench-inbound bench-micro bench-pumps \
+	bench-soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
@@ -82,8 +82,9 @@ bench-gil: build ## who waits for whom: send() and the GIL
 bench-growth: build ## from few clients to many, from small messages to large
 bench-pumps: build ## one pump against two, on all cores
 bench-budget: build ## instructions and system calls of one message
+bench-inbound: build ## what a message that comes in costs in asyncio
 bench-soak: build ## half an hour of clients that come and go: is memory flat?
-bench-budget bench-gil bench-growth bench-pumps bench-soak:
+bench-budget bench-gil bench-growth bench-inbound bench-pumps bench-soak:
 	@$(VENV)/bin/python bench/$(@:bench-%=%).py $(ARGS)
 
 bench-micro: .deps/ready ## the core alone: a send, a fan-out, how long a lock is held

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import wsclient
+from aio_kit import in_thread, run_in, until
 from kit import Background, make_pair
 
 import wssend
@@ -185,11 +187,67 @@ def test_the_page_on_tokens_lets_in_who_has_a_ticket(
     server.result()
 
 
+async def talk(names: dict[str, Any]) -> None:
+    """What the handler, the exporter and the counter of docs/asyncio.md do."""
+    aio, hub = names["aio"], wssend.WSHub(authorize=True)
+    options = {"hub": hub, "port": 0, "authorize": names["authorize"]}
+    bearer = [("Authorization", "Bearer secret")]
+    async with aio.serve(names["handler"], **options) as server:
+        with pytest.raises(AssertionError, match="403"):
+            await in_thread(wsclient.Client, server.url)
+        with await in_thread(
+            lambda: wsclient.Client(server.url, headers=bearer)
+        ) as own:
+            own.send("x")
+            assert await in_thread(own.recv) == "x"
+    async with aio.serve(names["export"], **options) as server:
+        with await in_thread(
+            lambda: wsclient.Client(server.url, headers=bearer)
+        ) as own:
+            rows = await in_thread(lambda: [own.recv() for _ in range(1000)])
+            assert rows[-1] == "row 999"
+            own.send_close()
+    hub.close(timeout=0)
+    with wssend.WSHub() as other:
+        counting = asyncio.ensure_future(names["count"](other))
+        with wsclient.Client(other.listen(port=0).url) as own:
+            await asyncio.sleep(0)
+            own.send("x")
+            await until(lambda: other.stats().events_total == 1)
+            own.leave()
+        assert await counting == 1
+
+
+async def serve_and_stop(main: Any) -> None:
+    serving = asyncio.ensure_future(main(0))
+    await asyncio.sleep(0)  # it starts without a wait
+    await asyncio.sleep(0)
+    assert not serving.done()
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+
+
+def test_the_page_on_asyncio_and_the_readme_s_part_of_it_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names: dict[str, Any] = {"wssend": wssend}
+    for code in blocks("docs/asyncio.md"):
+        run(code, names)
+    run_in("asyncio", lambda: talk(names))
+    assert not names["start"]().hub.closed
+    run_in("asyncio", lambda: serve_and_stop(names["main"]))
+    assert capsys.readouterr().out.startswith("listening on ws://127.0.0.1:")
+    short: dict[str, Any] = {}
+    run(blocks("README.md")[3], short)
+    run_in("asyncio", lambda: serve_and_stop(short["main"]))
+
+
 def test_every_example_is_run() -> None:
-    assert len(blocks("README.md")) == 3, "and the tests above name each of them"
+    assert len(blocks("README.md")) == 4, "and the tests above name each of them"
     pages = {path.name for path in (ROOT / "docs").glob("*.md") if blocks(str(path))}
     assert pages == {
-        *("authorising.md", "howto.md", "proxies.md"),
+        *("asyncio.md", "authorising.md", "howto.md", "proxies.md"),
         *("testing.md", "tokens.md"),
     }
 

@@ -378,6 +378,22 @@ ws_chan_unwait(ws_chan *ch, ws_waiter *waiter)
     return found;
 }
 
+ws_waiter *
+ws_chan_unwait_token(ws_chan *ch, uint64_t token)
+{
+    ws_lock_acquire(&ch->lock);
+    ws_waiter **link = &ch->waiters;
+    while (*link != NULL && (*link)->token != token) {
+        link = &(*link)->next;
+    }
+    ws_waiter *found = *link;
+    if (found != NULL) {
+        *link = found->next;
+    }
+    ws_lock_release(&ch->lock);
+    return found;
+}
+
 bool
 ws_chan_is_contended(ws_chan *ch)
 {

@@ -10,7 +10,7 @@
  * queued and charged, so that at every moment
  *     accepted = written + queued + dropped + lost.
  *
- * Threads: push, refuse, close, wait, unwait and stats, any; prefetch, peek,
+ * Threads: push, refuse, close, wait, unwaits and stats, any; prefetch, peek,
  *          commit and end, the pump only. Destroy: whoever can show that
  *          nobody else still has the channel.
  * Owns:    one reference to each queued message.
@@ -158,6 +158,10 @@ WS_MUST_CHECK ws_err ws_chan_wait(ws_chan *ch, ws_waiter *waiter);
 /* Takes it off again: true, it will not fire; false, it has fired or is
    firing just now. */
 bool ws_chan_unwait(ws_chan *ch, ws_waiter *waiter);
+
+/* The same for the one of that token, which is not 0. NULL: there is none (any
+   more). */
+ws_waiter *ws_chan_unwait_token(ws_chan *ch, uint64_t token);
 
 /* A hint, past as soon as it is given: whether somebody has the lock just now,
    so that a push might have to wait. */

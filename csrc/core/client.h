@@ -63,6 +63,8 @@ struct ws_client {
     atomic_uint refs;
     atomic_uchar state; /* a ws_client_state, see below */
     uint8_t pump;       /* its wake's number */
+    atomic_bool asks;   /* the pump is to offer again what was refused for
+                           the client's share of events */
     ws_wake_link link;
     ws_wake *wake;       /* its pump's */
     void *conn;          /* the pump's alone: its connection, NULL once

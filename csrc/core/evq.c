@@ -30,8 +30,9 @@ struct ws_evq {
     ws_evq_limits limits;
     int fd;
 
-    ws_lock lock;       // guards all below
-    ws_event_node list; // head of a ring: next is the oldest
+    ws_lock lock;        // guards all below
+    ws_event_node list;  // head of a ring: next is the oldest
+    ws_evq_limits share; // of one client; max_messages 0: none
     bool started;
     bool signalled; // fd was written since a take last found nothing
     bool starved;   // a message was refused
@@ -207,6 +208,40 @@ has_room_locked(const ws_evq *evq, const ws_client *client, size_t size)
             own->bytes + size <= max->max_bytes - now->bytes);
 }
 
+/* Whether its own share allows it; one message always fits alone. */
+static bool
+has_share_locked(const ws_evq *evq, const ws_client *client, size_t size)
+{
+    const ws_event_slots *own = &client->events;
+    const ws_evq_limits *share = &evq->share;
+    if (share->max_messages == 0 || own->messages + own->lent == 0) {
+        return true;
+    }
+    return own->messages + own->lent < share->max_messages &&
+           own->bytes + own->lent_bytes + size <= share->max_bytes;
+}
+
+void
+ws_evq_set_share(ws_evq *evq, ws_evq_limits share)
+{
+    ws_lock_acquire(&evq->lock);
+    evq->share = share;
+    ws_lock_release(&evq->lock);
+}
+
+bool
+ws_evq_give_back(ws_evq *evq, ws_client *client)
+{
+    ws_event_slots *own = &client->events;
+    ws_lock_acquire(&evq->lock);
+    bool waited = own->waits;
+    own->waits = false;
+    own->lent = 0;
+    own->lent_bytes = 0;
+    ws_lock_release(&evq->lock);
+    return waited;
+}
+
 static void
 starve_locked(ws_evq *evq)
 {
@@ -229,6 +264,9 @@ ws_evq_message(ws_evq *evq, ws_client *client, ws_inbound *in, size_t size,
         ws_count(&client->received_dropped, 1);
     } else if (drop) {
         evq->stats.dropped++;
+    } else if (!has_share_locked(evq, client, size)) {
+        client->events.waits = true;
+        err = WS_ERR_FULL;
     } else if (!has_room_locked(evq, client, size)) {
         starve_locked(evq);
         err = WS_ERR_FULL;
@@ -340,8 +378,13 @@ open_message_locked(ws_evq *evq, ws_inbound *in)
 {
     evq->stats.messages--;
     evq->stats.bytes -= in->size;
-    in->client->events.messages--;
-    in->client->events.bytes -= in->size;
+    ws_event_slots *own = &in->client->events;
+    own->messages--;
+    own->bytes -= in->size;
+    if (evq->share.max_messages > 0) {
+        own->lent++;
+        own->lent_bytes += in->size;
+    }
     return (ws_event){
         .kind = WS_EVENT_MESSAGE,
         .client = in->client,
@@ -357,10 +400,9 @@ client_of_slot(ws_event_node *node, size_t offset)
     return (ws_client *)(void *)((char *)node - offset);
 }
 
-/* Unlinks the oldest event and makes it the drainer's. A notice's block is
-   left in *block, to be freed without the lock. */
+/* Unlinks the oldest event and makes it the drainer's. */
 static ws_event
-pop_locked(ws_evq *evq, ws_notice **block)
+pop_locked(ws_evq *evq)
 {
     ws_event_node *node = evq->list.next;
     ws_event event = {.kind = node->kind};
@@ -382,10 +424,10 @@ pop_locked(ws_evq *evq, ws_notice **block)
         event = open_message_locked(evq, (ws_inbound *)node);
         break;
     case WS_EVENT_NOTICE:
-        *block = (ws_notice *)node;
-        event.client = (*block)->client;
-        event.token = (*block)->token;
-        event.result = (*block)->result;
+        event.notice = (ws_notice *)node;
+        event.client = event.notice->client;
+        event.token = event.notice->token;
+        event.result = event.notice->result;
         break;
     case WS_EVENT_AUTHORIZE:
         event.held =
@@ -409,12 +451,12 @@ feeds_starved_locked(ws_evq *evq)
 }
 
 static bool
-take_locked(ws_evq *evq, ws_event *out, bool *room, ws_notice **block)
+take_locked(ws_evq *evq, ws_event *out, bool *room)
 {
     if (evq->list.next == &evq->list) {
         return false;
     }
-    *out = pop_locked(evq, block);
+    *out = pop_locked(evq);
     *room = feeds_starved_locked(evq);
     return true;
 }
@@ -422,11 +464,10 @@ take_locked(ws_evq *evq, ws_event *out, bool *room, ws_notice **block)
 bool
 ws_evq_take(ws_evq *evq, ws_event *out, bool *room)
 {
-    ws_notice *block = NULL;
     *room = false;
 
     ws_lock_acquire(&evq->lock);
-    bool found = take_locked(evq, out, room, &block);
+    bool found = take_locked(evq, out, room);
     ws_lock_release(&evq->lock);
     if (!found) {
         // Clear the descriptor, and only then look once more: whoever queues
@@ -436,7 +477,7 @@ ws_evq_take(ws_evq *evq, ws_event *out, bool *room)
         (void)got;
         ws_lock_acquire(&evq->lock);
         evq->signalled = false;
-        found = take_locked(evq, out, room, &block);
+        found = take_locked(evq, out, room);
         if (found) {
             evq->signalled = evq->list.next != &evq->list;
         }
@@ -446,27 +487,29 @@ ws_evq_take(ws_evq *evq, ws_event *out, bool *room)
             signal_drainer(evq);
         }
     }
-    ws_free(block);
     return found;
 }
 
-bool
+static void
+put_message_back_locked(ws_evq *evq, const ws_event *event)
+{
+    ws_event_slots *own = &event->client->events;
+    evq->stats.messages++;
+    evq->stats.bytes += event->size;
+    own->messages++;
+    own->bytes += event->size;
+    if (own->lent > 0) { // not when the shares began in between
+        own->lent--;
+        own->lent_bytes -= event->size;
+    }
+}
+
+void
 ws_evq_put_back(ws_evq *evq, ws_event *event)
 {
     ws_event_node *node = NULL;
     ws_client *client = event->client;
 
-    if (event->kind == WS_EVENT_NOTICE) {
-        ws_notice *notice = ws_calloc(1, sizeof *notice);
-        if (notice == NULL) {
-            return false;
-        }
-        *notice = (ws_notice){{NULL, NULL, WS_EVENT_NOTICE},
-                              client,
-                              event->token,
-                              event->result};
-        node = &notice->node;
-    }
     ws_lock_acquire(&evq->lock);
     switch (event->kind) {
     case WS_EVENT_CONNECTED:
@@ -480,12 +523,10 @@ ws_evq_put_back(ws_evq *evq, ws_event *event)
         break;
     case WS_EVENT_MESSAGE:
         node = &event->message->node;
-        evq->stats.messages++;
-        evq->stats.bytes += event->size;
-        client->events.messages++;
-        client->events.bytes += event->size;
+        put_message_back_locked(evq, event);
         break;
     case WS_EVENT_NOTICE:
+        node = &event->notice->node;
         break;
     case WS_EVENT_AUTHORIZE:
         // Who has been decided on since was withdrawn already.
@@ -508,7 +549,6 @@ ws_evq_put_back(ws_evq *evq, ws_event *event)
         signal_drainer(evq);
     }
     *event = (ws_event){.kind = event->kind};
-    return true;
 }
 
 void
@@ -516,6 +556,8 @@ ws_event_release(ws_event *event)
 {
     ws_inbound_free(event->message);
     event->message = NULL;
+    ws_free(event->notice);
+    event->notice = NULL;
     ws_client_unref(event->client);
     event->client = NULL;
     ws_held_unref(event->held);

@@ -13,9 +13,15 @@
  * Until the first ws_evq_start nothing else is stored, and messages are
  * counted as dropped: a program that only pushes needs no drainer.
  *
+ * A drainer that keeps a queue of its own for each client can have each
+ * client's share bounded (ws_evq_set_share): what it has taken and not given
+ * back counts as well, and a client that has used up its share is refused,
+ * however much room there is for the others.
+ *
  * Threads: message, authorize, withdraw, disconnected and count_dropped: the
  *          pump (any pump).
- *          start, takes, announce, notice, take, put_back, stats and fd: any.
+ *          start, takes, announce, notice, set_share, take, put_back,
+ *          give_back, stats and fd: any.
  * Owns:    the messages, and a reference to the client or the handshake of
  *          each event.
  * Locks:   its own, a leaf; no system call is made under it.
@@ -58,8 +64,11 @@ typedef struct ws_event_slots {
         WS_LEAVING,         /* Connected and Disconnected are queued */
         WS_GONE,            /* Disconnected was queued, or needs not be */
     } phase;
+    bool waits;        /* was refused for its share */
     uint32_t messages; /* queued now */
-    size_t bytes;      /* their payload */
+    uint32_t lent;     /* taken, and not given back; where there are shares */
+    size_t bytes;      /* the payload of those queued */
+    size_t lent_bytes; /* ... and of those lent */
 } ws_event_slots;
 
 /* An inbound message: one block, made by ws_inbound_new. */
@@ -72,6 +81,10 @@ ws_inbound *ws_inbound_grow(ws_inbound *in, size_t cap);
 void ws_inbound_free(ws_inbound *in); /* NULL does nothing */
 uint8_t *ws_inbound_data(ws_inbound *in);
 
+/* A notice: one block, made before it is needed, so that queueing it cannot
+   fail. */
+typedef struct ws_notice ws_notice;
+
 /* An event as taken: everything in it is the drainer's to release. */
 typedef struct ws_event {
     ws_event_kind kind;
@@ -82,6 +95,7 @@ typedef struct ws_event {
     bool text;           /* MESSAGE: valid UTF-8, sent as text */
     uint64_t token;      /* NOTICE */
     ws_err result;       /* NOTICE: WS_OK, or WS_ERR_CLOSED */
+    ws_notice *notice;   /* NOTICE: its block */
 } ws_event;
 
 typedef struct ws_evq_limits {
@@ -122,12 +136,17 @@ void ws_evq_authorize(ws_evq *evq, ws_held *held);
    does not come back, either. */
 void ws_evq_withdraw(ws_evq *evq, ws_held *held);
 
+/* From now on each client's messages, queued and lent, are bounded, but for
+   one of any size that is alone; max_messages 0: no longer. */
+void ws_evq_set_share(ws_evq *evq, ws_evq_limits share);
+
 /*
  * Queues a message, which then belongs to the queue. WS_OK also when it was
  * dropped and counted, because nobody takes events or because it comes behind
  * its client's Disconnected. FULL: no room now, the
  * message is still the caller's, who stops reading; when room appears,
- * ws_evq_take says so.
+ * ws_evq_take says so, or for a client that had used up its share,
+ * ws_evq_give_back.
  */
 WS_MUST_CHECK ws_err ws_evq_message(ws_evq *evq, ws_client *client,
                                     ws_inbound *in, size_t size, bool text);
@@ -136,9 +155,7 @@ WS_MUST_CHECK ws_err ws_evq_message(ws_evq *evq, ws_client *client,
    call for a client counts. */
 void ws_evq_disconnected(ws_evq *evq, ws_client *client);
 
-/* A notice: one block, made before it is needed, so that queueing it cannot
-   fail. Given up to the queue by ws_evq_notice. */
-typedef struct ws_notice ws_notice;
+/* Made by whoever will queue it, given up to the queue by ws_evq_notice. */
 ws_notice *ws_notice_new(ws_client *client, uint64_t token);
 void ws_notice_free(ws_notice *notice);
 void ws_evq_notice(ws_evq *evq, ws_notice *notice, ws_err result);
@@ -148,9 +165,12 @@ void ws_evq_notice(ws_evq *evq, ws_notice *notice, ws_err result);
 bool ws_evq_take(ws_evq *evq, ws_event *out, bool *room);
 
 /* Puts an event just taken back to the front, and empties it: for a drainer
-   who could not make use of it. There is always room for it. False, and the
-   event as it was, where that needs memory and there is none. */
-WS_MUST_CHECK bool ws_evq_put_back(ws_evq *evq, ws_event *event);
+   who could not make use of it. There is always room for it. */
+void ws_evq_put_back(ws_evq *evq, ws_event *event);
+
+/* All that was taken of this client is used up. True when it was refused for
+   its share meanwhile, and should be asked again. */
+WS_MUST_CHECK bool ws_evq_give_back(ws_evq *evq, ws_client *client);
 
 /* Releases what is in a taken event. */
 void ws_event_release(ws_event *event);

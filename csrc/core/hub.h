@@ -161,9 +161,20 @@ WS_MUST_CHECK ws_err ws_hub_topics(ws_client *client, char **names,
                                    size_t *size);
 
 /* Asks for a notice event once the channel is flushed or has room again; it
-   carries `token`. NOMEM: it will not come. */
+   carries `token`, which is not 0 and the only one of the client's. TIMEOUT:
+   it will come. WS_OK: that is so already, CLOSED: it can no longer be, NOMEM:
+   and it will not come. */
 WS_MUST_CHECK ws_err ws_hub_notify(ws_client *client, ws_wait_kind kind,
                                    uint64_t token);
+
+/* Takes that back. False: the notice has come, or is coming just now. */
+bool ws_hub_unnotify(ws_client *client, uint64_t token);
+
+/* See ws_evq_set_share; without shares all that are paused are asked again. */
+void ws_hub_share_events(ws_hub *hub, ws_evq_limits share);
+
+/* See ws_evq_give_back; has the pump ask the client again. */
+void ws_hub_give_back(ws_client *client);
 
 /* Starts storing events, and announces every client that is open. */
 void ws_hub_start_events(ws_hub *hub);

@@ -16,6 +16,14 @@ fire_notice(ws_waiter *waiter, ws_err result)
     ws_free(notify);
 }
 
+static void
+drop_notify(notify_waiter *notify)
+{
+    ws_notice_free(notify->notice);
+    ws_hub_unref(notify->hub);
+    ws_free(notify);
+}
+
 ws_err
 ws_hub_notify(ws_client *client, ws_wait_kind kind, uint64_t token)
 {
@@ -28,14 +36,25 @@ ws_hub_notify(ws_client *client, ws_wait_kind kind, uint64_t token)
         }
         return WS_ERR_NOMEM;
     }
-    notify->waiter = (ws_waiter){.kind = kind, .fire = fire_notice};
+    notify->waiter =
+        (ws_waiter){.kind = kind, .token = token, .fire = fire_notice};
     notify->hub = ws_hub_ref(client->hub);
     notify->notice = notice;
     ws_err err = ws_chan_wait(&client->chan, &notify->waiter);
     if (err != WS_ERR_TIMEOUT) {
-        fire_notice(&notify->waiter, err);
+        drop_notify(notify);
     }
-    return WS_OK;
+    return err;
+}
+
+bool
+ws_hub_unnotify(ws_client *client, uint64_t token)
+{
+    ws_waiter *waiter = ws_chan_unwait_token(&client->chan, token);
+    if (waiter != NULL) {
+        drop_notify((notify_waiter *)waiter);
+    }
+    return waiter != NULL;
 }
 
 void
@@ -55,14 +74,38 @@ ws_hub_start_events(ws_hub *hub)
     }
 }
 
+static void
+tell_of_room(ws_hub *hub)
+{
+    (void)atomic_fetch_add(&hub->room, 1);
+    ws_hub_ring_pumps(hub);
+}
+
+void
+ws_hub_share_events(ws_hub *hub, ws_evq_limits share)
+{
+    ws_evq_set_share(hub->events, share);
+    if (share.max_messages == 0) {
+        tell_of_room(hub);
+    }
+}
+
+void
+ws_hub_give_back(ws_client *client)
+{
+    if (ws_evq_give_back(client->hub->events, client)) {
+        atomic_store(&client->asks, true);
+        ws_client_kick(client);
+    }
+}
+
 bool
 ws_hub_take_event(ws_hub *hub, ws_event *out)
 {
     bool room = false;
     bool found = ws_evq_take(hub->events, out, &room);
     if (room) {
-        (void)atomic_fetch_add(&hub->room, 1);
-        ws_hub_ring_pumps(hub);
+        tell_of_room(hub);
     }
     return found;
 }

@@ -28,6 +28,7 @@ struct ws_waiter {
     ws_waiter *next; /* the channel's */
     ws_wait_kind kind;
     uint64_t target; /* the channel's: messages that must have left */
+    uint64_t token;  /* its name for ws_chan_unwait_token; 0: none */
     /* Called once, by the pump, with no lock held: WS_OK, or WS_ERR_CLOSED
        when messages were lost before. May free the waiter. */
     void (*fire)(ws_waiter *waiter, ws_err result);

@@ -311,6 +311,12 @@ ws_conn_serve(ws_conn *conn)
     if (ws_client_get_state(conn->client) != WS_CLIENT_OPEN) {
         ws_conn_begin_closing(conn);
     }
+    if (atomic_load(&conn->client->asks)) {
+        atomic_store(&conn->client->asks, false); // before it is asked
+        if (conn->paused && !conn->resting) {
+            (void)ws_inbox_resume(conn);
+        }
+    }
     ws_outbox_write(conn);
 }
 

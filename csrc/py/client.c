@@ -90,6 +90,22 @@ client_clear(PyObject *op)
     return 0;
 }
 
+py_client *
+py_client_get(py_state *state, PyObject *value)
+{
+    if (Py_IS_TYPE(value, state->client_type)) {
+        return (py_client *)Py_NewRef(value);
+    }
+    PyObject *inner = PyObject_GetAttr(value, state->name_ws_client);
+    if (inner == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+    }
+    if (inner != NULL && !Py_IS_TYPE(inner, state->client_type)) {
+        Py_CLEAR(inner);
+    }
+    return (py_client *)inner;
+}
+
 PyObject *
 py_client_send(py_client *self, PyObject *data, PyObject *text)
 {
@@ -250,6 +266,17 @@ client_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
     return py_make_client_stats(state, as_client(op)->client);
 }
 
+/* _caught_up(): all its messages that were taken are used up, so that more may
+   come; see ws_evq_set_share. */
+static PyObject *
+client_caught_up(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    if (py_home_is_here(as_client(op)->home)) {
+        ws_hub_give_back(as_client(op)->client);
+    }
+    Py_RETURN_NONE;
+}
+
 static PyObject *
 client_repr(PyObject *op)
 {
@@ -277,6 +304,7 @@ static PyMethodDef client_methods[] = {
     {"subscribe", client_subscribe, METH_O, subscribe_doc},
     {"unsubscribe", client_unsubscribe, METH_O, unsubscribe_doc},
     {"stats", client_stats, METH_NOARGS, stats_doc},
+    {"_caught_up", client_caught_up, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -28,6 +28,11 @@ struct py_client {
 /* The WSClient of a core client, a new reference; NULL: no memory. */
 PyObject *py_client_of(py_state *state, py_home *home, ws_client *client);
 
+/* The WSClient that an argument is or wraps, as those of wssend.aio do, a new
+   reference. NULL: it is something else, and there is no exception; or its
+   attributes have raised one. */
+py_client *py_client_get(py_state *state, PyObject *value);
+
 /* One message; NULL: an exception is set. */
 PyObject *py_client_send(py_client *self, PyObject *data, PyObject *text);
 

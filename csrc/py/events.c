@@ -20,7 +20,8 @@ typedef struct py_events {
     PyObject ob_base;
     py_hub *hub;         /* a reference; NULL: over */
     uint64_t timeout_ns; /* PY_FOREVER: none */
-    bool busy;           /* a thread is in its __next__ */
+    bool busy;           /* a thread is in its __next__ or take() */
+    bool shares;         /* it has each client's share bounded */
     unsigned long taker; /* which, while busy */
 } py_events;
 
@@ -75,6 +76,9 @@ end(py_events *self)
     if (hub != NULL) {
         self->hub = NULL;
         hub->consumer = NULL;
+        if (self->shares && py_home_is_here(hub->home)) {
+            ws_hub_share_events(hub->core, (ws_evq_limits){0, 0});
+        }
         Py_DECREF(hub);
     }
 }
@@ -129,8 +133,7 @@ open_authorize(py_state *state, py_hub *hub, ws_event *event)
         made = py_make_authorize(state, handshake);
     }
     if (made == NULL) {
-        bool back = ws_evq_put_back(ws_hub_events(hub->core), event);
-        (void)back; // needs no memory
+        ws_evq_put_back(ws_hub_events(hub->core), event);
     } else {
         py_handshake_arm(handshake);
         ws_event_release(event);
@@ -150,8 +153,7 @@ open_event(py_state *state, py_hub *hub, ws_event *event)
         made = py_make_event(state, event, (py_client *)client);
     }
     if (made == NULL) {
-        bool back = ws_evq_put_back(ws_hub_events(hub->core), event);
-        (void)back; // only a notice needs memory for that
+        ws_evq_put_back(ws_hub_events(hub->core), event);
     } else {
         keep_or_let_go(hub, event->kind, (py_client *)client);
         ws_event_release(event);
@@ -160,9 +162,23 @@ open_event(py_state *state, py_hub *hub, ws_event *event)
     return made;
 }
 
+/* The same for a notice: (token, whether it is as was waited for). */
+static PyObject *
+open_notice(py_hub *hub, ws_event *event)
+{
+    PyObject *made = Py_BuildValue(
+        "(KO)", event->token, event->result == WS_OK ? Py_True : Py_False);
+    if (made == NULL) {
+        ws_evq_put_back(ws_hub_events(hub->core), event);
+    } else {
+        ws_event_release(event);
+    }
+    return made;
+}
+
 /* The next event that is there. NULL: none, or an exception is set. */
 static PyObject *
-take(py_state *state, py_hub *hub)
+take(py_state *state, py_hub *hub, bool notices)
 {
     ws_event event = {.kind = WS_EVENT_NOTICE};
     while (ws_hub_take_event(hub->core, &event)) {
@@ -172,7 +188,10 @@ take(py_state *state, py_hub *hub)
         if (event.kind != WS_EVENT_NOTICE) {
             return open_event(state, hub, &event);
         }
-        ws_event_release(&event); // nobody asked for one
+        if (notices) {
+            return open_notice(hub, &event);
+        }
+        ws_event_release(&event); // who asked for it has gone
     }
     return NULL;
 }
@@ -211,7 +230,7 @@ next_of(py_events *self, py_state *state, py_hub *hub)
             return NULL;
         }
         bool closed = hub->closed; // before looking: then nothing more comes
-        PyObject *event = take(state, hub);
+        PyObject *event = take(state, hub, false);
         if (event != NULL || PyErr_Occurred() || closed || last) {
             return event;
         }
@@ -222,22 +241,29 @@ next_of(py_events *self, py_state *state, py_hub *hub)
     }
 }
 
+/* False: another thread has begun before. */
+static bool
+begin_taking(py_events *self)
+{
+    if (self->busy) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "another thread is taking from this iterator");
+        return false;
+    }
+    self->busy = true;
+    self->taker = PyThread_get_thread_ident();
+    return true;
+}
+
 static PyObject *
 events_next(PyObject *op)
 {
     py_events *self = as_events(op);
     py_hub *hub = self->hub;
     py_state *state = py_state_of(op);
-    if (hub == NULL || state == NULL) {
+    if (hub == NULL || state == NULL || !begin_taking(self)) {
         return NULL;
     }
-    if (self->busy) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "another thread is taking from this iterator");
-        return NULL;
-    }
-    self->busy = true;
-    self->taker = PyThread_get_thread_ident();
     Py_INCREF(hub);
     PyObject *event = next_of(self, state, hub);
     self->busy = false;
@@ -246,6 +272,148 @@ events_next(PyObject *op)
     }
     Py_DECREF(hub);
     return event;
+}
+
+/* A list of as many as there are, and `limit` at most. The places come before
+   the events, so that none is taken that has no place. An exception that came
+   after the first event is left to whoever takes the next. */
+static PyObject *
+take_many(py_events *self, py_state *state, py_hub *hub, Py_ssize_t limit)
+{
+    Py_ssize_t count = 0;
+    PyObject *list = PyList_New(limit);
+    if (list == NULL || !py_hub_enter(hub)) {
+        Py_XDECREF(list);
+        return NULL;
+    }
+    bool closed = hub->closed; // before looking: then nothing more comes
+    while (count < limit && self->hub != NULL) {
+        PyObject *event = take(state, hub, true);
+        if (event == NULL) {
+            break;
+        }
+        PyList_SET_ITEM(list, count++, event);
+    }
+    Py_SET_SIZE(list, count);
+    if (PyErr_Occurred() && count > 0) {
+        PyErr_Clear();
+    } else if (PyErr_Occurred()) {
+        Py_CLEAR(list);
+    } else if (closed && count < limit) {
+        end(self);
+    }
+    return list;
+}
+
+static PyObject *
+events_take(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+            PyObject *kwnames)
+{
+    static const char *const names[] = {"limit", NULL};
+    static const py_signature signature = {"take", names, 1, 0};
+    py_events *self = as_events(op);
+    py_hub *hub = self->hub;
+    py_state *state = py_state_of(op);
+    PyObject *given = NULL;
+    long long limit = 256;
+    if (state == NULL || !py_args(&signature, args, nargs, kwnames, &given) ||
+        (given != NULL && !py_get_int("limit", given, 1, 65536, &limit))) {
+        return NULL;
+    }
+    if (hub == NULL) {
+        return PyList_New(0);
+    }
+    if (!begin_taking(self)) {
+        return NULL;
+    }
+    Py_INCREF(hub);
+    PyObject *list = take_many(self, state, hub, (Py_ssize_t)limit);
+    self->busy = false;
+    Py_DECREF(hub);
+    return list;
+}
+
+/* A WSClient of the iterator's hub; false: an exception is set. */
+static bool
+get_own_client(const py_events *self, PyObject *value, py_client **out)
+{
+    py_state *state = py_state_of((PyObject *)self);
+    if (state == NULL) {
+        return false;
+    }
+    if (!Py_IS_TYPE(value, state->client_type)) {
+        return py_wrong_type("client", "a WSClient", value);
+    }
+    *out = (py_client *)value;
+    if (self->hub == NULL || (*out)->home != self->hub->home) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the hub's events are not taken here");
+        return false;
+    }
+    return py_client_is_here(*out);
+}
+
+/* _share(messages, bytes): each client's share. */
+static PyObject *
+events_share(PyObject *op, PyObject *args)
+{
+    py_events *self = as_events(op);
+    unsigned messages = 0;
+    Py_ssize_t bytes = 0;
+    if (!PyArg_ParseTuple(args, "In:_share", &messages, &bytes)) {
+        return NULL;
+    }
+    if (self->hub != NULL && py_hub_enter(self->hub)) {
+        self->shares = messages > 0;
+        ws_hub_share_events(self->hub->core,
+                            (ws_evq_limits){messages, (size_t)bytes});
+    }
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+/* _notify(client, flush, token): True, it is so already; False, take() will
+   bring (token, bool). */
+static PyObject *
+events_notify(PyObject *op, PyObject *args)
+{
+    PyObject *value = NULL;
+    py_client *client = NULL;
+    int flush = 0;
+    unsigned long long token = 0;
+    if (!PyArg_ParseTuple(args, "OpK:_notify", &value, &flush, &token) ||
+        !get_own_client(as_events(op), value, &client)) {
+        return NULL;
+    }
+    ws_err err = ws_hub_notify(client->client,
+                               flush ? WS_WAIT_FLUSH : WS_WAIT_ROOM, token);
+    if (err == WS_ERR_NOMEM) {
+        return PyErr_NoMemory();
+    }
+    if (err == WS_ERR_CLOSED) {
+        return py_raise_closed(py_state_of(op), client,
+                               "not all of its messages were written");
+    }
+    return PyBool_FromLong(err == WS_OK);
+}
+
+/* _unnotify(client, token): takes that back; False when it is too late. */
+static PyObject *
+events_unnotify(PyObject *op, PyObject *args)
+{
+    PyObject *value = NULL;
+    py_client *client = NULL;
+    unsigned long long token = 0;
+    if (!PyArg_ParseTuple(args, "OK:_unnotify", &value, &token) ||
+        !get_own_client(as_events(op), value, &client)) {
+        return NULL;
+    }
+    return PyBool_FromLong(ws_hub_unnotify(client->client, token));
+}
+
+static PyObject *
+get_closed(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(as_events(op)->hub == NULL);
 }
 
 static PyObject *
@@ -278,19 +446,51 @@ PyDoc_STRVAR(close_doc,
              "Never blocks; any thread may call it, and a thread that waits\n"
              "for the next event then finds that there is none.\n");
 
+PyDoc_STRVAR(
+    take_doc,
+    "take($self, /, limit=256)\n--\n\n"
+    "Return the events that are there, the oldest first, as a list.\n"
+    "\n"
+    "For event loops: take() when the hub's fileno() is readable. It is "
+    "empty\n"
+    "when no event waits, and when the iteration is over, which `closed`\n"
+    "tells. A list shorter than limit leaves nothing behind, so that the\n"
+    "descriptor is readable again only with the next event; otherwise it\n"
+    "stays readable.\n"
+    "\n"
+    "Args:\n"
+    "    limit: How many at most, 1 to 65536.\n"
+    "\n"
+    "Raises:\n"
+    "    RuntimeError: Another thread is taking from this iterator.\n"
+    "    MemoryError: The events stay, to be taken again.\n"
+    "\n"
+    "Never blocks; any one thread may call it.\n");
+
+PyDoc_STRVAR(closed_doc,
+             "Whether the iteration is over: it was closed, or the hub was\n"
+             "and all events were taken.");
+
 static PyMethodDef events_methods[] = {
+    {"take", (PyCFunction)(void (*)(void))events_take,
+     METH_FASTCALL | METH_KEYWORDS, take_doc},
+    {"_share", events_share, METH_VARARGS, NULL},
+    {"_notify", events_notify, METH_VARARGS, NULL},
+    {"_unnotify", events_unnotify, METH_VARARGS, NULL},
     {"close", events_close, METH_NOARGS, close_doc},
     {NULL, NULL, 0, NULL},
 };
 
+static PyGetSetDef events_getset[] = {
+    {"closed", get_closed, NULL, closed_doc, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyType_Slot events_slots[] = {
-    {Py_tp_dealloc, events_dealloc},
-    {Py_tp_traverse, events_traverse},
-    {Py_tp_doc, (void *)events_doc},
-    {Py_tp_iter, PyObject_SelfIter},
-    {Py_tp_iternext, events_next},
-    {Py_tp_methods, events_methods},
-    {0, NULL},
+    {Py_tp_dealloc, events_dealloc}, {Py_tp_traverse, events_traverse},
+    {Py_tp_doc, (void *)events_doc}, {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, events_next},   {Py_tp_methods, events_methods},
+    {Py_tp_getset, events_getset},   {0, NULL},
 };
 
 PyType_Spec py_events_spec = {

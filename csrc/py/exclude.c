@@ -35,20 +35,24 @@ add_id(py_hub *hub, PyObject *id, ws_exclude *out)
 }
 
 static bool
-add_item(py_hub *hub, PyTypeObject *client_type, PyObject *item,
-         ws_exclude *out)
+add_item(py_hub *hub, py_state *state, PyObject *item, ws_exclude *out)
 {
     if (PyUnicode_Check(item)) {
         return add_id(hub, item, out);
     }
-    if (!Py_IS_TYPE(item, client_type)) {
-        PyErr_Format(PyExc_TypeError,
-                     "exclude must hold WSClients and ids, not %.100R", item);
+    py_client *client = py_client_get(state, item);
+    if (client == NULL) {
+        if (!PyErr_Occurred()) {
+            PyErr_Format(PyExc_TypeError,
+                         "exclude must hold WSClients and ids, not %.100R",
+                         item);
+        }
         return false;
     }
-    py_client *client = (py_client *)item;
-    return client->home != hub->home ||
-           add(out, ws_client_ref(client->client));
+    bool fine =
+        client->home != hub->home || add(out, ws_client_ref(client->client));
+    Py_DECREF(client);
+    return fine;
 }
 
 static PyObject *
@@ -80,7 +84,7 @@ py_exclude_get(py_hub *hub, PyObject *value, ws_exclude *out)
         return false;
     }
     while (fine && (item = PyIter_Next(iterator)) != NULL) {
-        fine = add_item(hub, state->client_type, item, out);
+        fine = add_item(hub, state, item, out);
         Py_DECREF(item);
     }
     Py_DECREF(iterator);

@@ -187,11 +187,15 @@ hub_contains(PyObject *op, PyObject *item)
     if (state == NULL || !py_hub_enter(as_hub(op))) {
         return -1;
     }
-    if (Py_IS_TYPE(item, state->client_type)) {
-        return contains_client(as_hub(op), (py_client *)item);
-    }
     if (!PyUnicode_Check(item)) {
-        (void)py_wrong_type("what is looked for", "an id or a WSClient", item);
+        py_client *known = py_client_get(state, item);
+        if (known != NULL) {
+            int found = contains_client(as_hub(op), known);
+            Py_DECREF(known);
+            return found;
+        }
+        (void)(PyErr_Occurred() || py_wrong_type("what is looked for",
+                                                 "an id or a WSClient", item));
         return -1;
     }
     if (!py_get_text("client_id", item, &text)) {
@@ -262,6 +266,12 @@ get_closed(PyObject *op, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+get_authorizes(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(as_hub(op)->options.config.authorize);
+}
+
+static PyObject *
 hub_repr(PyObject *op)
 {
     if (is_closed(as_hub(op))) {
@@ -303,6 +313,7 @@ static PyMethodDef hub_methods[] = {
 
 static PyGetSetDef hub_getset[] = {
     {"closed", get_closed, NULL, hub_closed_doc, NULL},
+    {"_authorizes", get_authorizes, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

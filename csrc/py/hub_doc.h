@@ -329,6 +329,8 @@ PyDoc_STRVAR(
     "\n"
     "The iterator is the hub's one consumer until it ends, is closed or goes\n"
     "away. It ends when the hub has been closed and all events were taken.\n"
+    "For event loops, its take(limit=256) returns a list of those that are\n"
+    "there, without waiting; its `closed` tells when it is over.\n"
     "\n"
     "Args:\n"
     "    timeout: Seconds, at least 0, that each step waits for an event at\n"

@@ -66,7 +66,7 @@ static const kept_name kept_names[] = {
     {AT(name_queued), "queued"},       {AT(name_queued_bytes), "queued_bytes"},
     {AT(name_handshake), "handshake"}, {AT(name_oldest_age), "oldest_age"},
     {AT(name_full), "full"},           {AT(name_closed), "closed"},
-    {AT(name_failed), "failed"},
+    {AT(name_failed), "failed"},       {AT(name_ws_client), "_ws_client"},
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
@@ -215,11 +215,15 @@ module_send(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     if (got[0] == Py_None) {
         return py_raise_not_found(state, Py_None);
     }
-    if (!Py_IS_TYPE(got[0], state->client_type)) {
-        (void)py_wrong_type("client", "a WSClient", got[0]);
+    py_client *client = py_client_get(state, got[0]);
+    if (client == NULL) {
+        (void)(PyErr_Occurred() ||
+               py_wrong_type("client", "a WSClient", got[0]));
         return NULL;
     }
-    return py_client_send((py_client *)got[0], got[1], got[2]);
+    PyObject *result = py_client_send(client, got[1], got[2]);
+    Py_DECREF(client);
+    return result;
 }
 
 PyDoc_STRVAR(send_doc,

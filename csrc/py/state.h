@@ -25,7 +25,8 @@ typedef struct py_state {
     PyTypeObject *accept, *reject; /* wssend.authorize */
 
     /* Attributes that are set so often that the name is kept. */
-    PyObject *name_client, *name_client_id, *name_data, *name_code;
+    PyObject *name_ws_client, *name_client, *name_client_id, *name_data,
+        *name_code;
     PyObject *name_reason, *name_clean, *name_queued, *name_queued_bytes;
     PyObject *name_handshake, *name_oldest_age, *name_full, *name_closed,
         *name_failed;

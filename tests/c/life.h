@@ -252,7 +252,7 @@ life_take_events(life *l)
         bool back = l->put_back && event.kind == WS_EVENT_NOTICE;
         if (back) {
             l->put_back = false;
-            back = ws_evq_put_back(ws_hub_events(l->w.hub), &event);
+            ws_evq_put_back(ws_hub_events(l->w.hub), &event);
         }
         if (!back && event.kind == WS_EVENT_AUTHORIZE) {
             life_ask(event.held);
@@ -524,7 +524,10 @@ life_flush(life *l)
         ws_flush_free(flush);
     }
     l->put_back = true;
-    if (ws_hub_notify(g->client, WS_WAIT_FLUSH, 7) == WS_OK) {
+    ws_err noted = ws_hub_notify(g->client, WS_WAIT_FLUSH, 7);
+    if (noted == WS_OK) {
+        l->notices++; // it would have come
+    } else if (noted == WS_ERR_TIMEOUT) {
         LIFE_UNTIL(l, l->notices > 0);
     }
 }

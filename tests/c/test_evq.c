@@ -391,14 +391,14 @@ a_handshake_comes_back_only_while_it_waits(void)
     ws_evq_authorize(ws_hub_events(hub), held);
     CHECK(ws_evq_take(ws_hub_events(hub), &event, &room));
     ws_alloc_fail_every(1);
-    CHECK(ws_evq_put_back(ws_hub_events(hub), &event));
+    ws_evq_put_back(ws_hub_events(hub), &event);
     ws_alloc_fail_every(0);
     CHECK(event.held == NULL);
     CHECK(readable(hub));
     CHECK(ws_evq_take(ws_hub_events(hub), &event, &room));
     CHECK(ws_held_end(held, WS_HELD_GONE));
     ws_evq_withdraw(ws_hub_events(hub), held);
-    CHECK(ws_evq_put_back(ws_hub_events(hub), &event));
+    ws_evq_put_back(ws_hub_events(hub), &event);
     expect(hub, "");
     ws_held_unref(held);
     kit_hub_free(hub);
@@ -537,7 +537,9 @@ what_is_put_back_comes_first_again(void)
     ws_client *client = kit_join_hub(hub, "a", NULL);
     CHECK_EQ(say(client, 3, '1'), WS_OK);
     CHECK_EQ(say(client, 3, '2'), WS_OK);
-    CHECK_EQ(ws_hub_notify(client, WS_WAIT_FLUSH, 7), WS_OK);
+    CHECK_EQ(kit_send(client, 1), WS_OK);
+    CHECK_EQ(ws_hub_notify(client, WS_WAIT_FLUSH, 7), WS_ERR_TIMEOUT);
+    CHECK_EQ(kit_write(client, 3), 1);
     end_client(client);
 
     static const char order[] = "+12!-";
@@ -546,7 +548,7 @@ what_is_put_back_comes_first_again(void)
         ws_event event;
         bool room = false;
         CHECK(ws_evq_take(evq, &event, &room));
-        CHECK(ws_evq_put_back(evq, &event));
+        ws_evq_put_back(evq, &event);
         CHECK(event.client == NULL && event.message == NULL);
         CHECK(readable(hub));
         ws_evq_stats after = ws_evq_get_stats(evq);
@@ -573,7 +575,7 @@ putting_back_into_an_empty_queue_signals(void)
     CHECK(ws_evq_take(evq, &event, &room));
     CHECK_EQ(take_one(hub, NULL, NULL), '.');
     CHECK(!readable(hub));
-    CHECK(ws_evq_put_back(evq, &event));
+    ws_evq_put_back(evq, &event);
     expect(hub, "+");
     ws_client_unref(client);
     kit_hub_free(hub);
@@ -601,7 +603,7 @@ a_connected_put_back_may_still_vanish_or_not(void)
         if (cases[i].end_first) {
             end_client(client);
         }
-        CHECK(ws_evq_put_back(evq, &event));
+        ws_evq_put_back(evq, &event);
         if (!cases[i].end_first) {
             end_client(client);
         }
@@ -639,7 +641,7 @@ a_message_put_back_into_a_full_queue_keeps_it_bounded(void)
         bool room = false;
         CHECK(ws_evq_take(evq, &event, &room));
         CHECK_EQ(say(c, 10, '3'), WS_OK);
-        CHECK(ws_evq_put_back(evq, &event));
+        ws_evq_put_back(evq, &event);
         for (int k = 0; k < 3; k++) {
             kit_case(cases[i].what, say(a, 10, 'x') == WS_ERR_FULL);
             CHECK_EQ(say(a, 10, 'x'), WS_ERR_FULL);
@@ -656,26 +658,102 @@ a_message_put_back_into_a_full_queue_keeps_it_bounded(void)
 }
 
 static void
-a_notice_put_back_without_memory_stays_with_its_taker(void)
+a_notice_needs_no_memory_to_be_put_back(void)
 {
     ws_hub *hub = hub_with(100, 1000);
     ws_evq *evq = ws_hub_events(hub);
     ws_client *client = kit_join_hub(hub, "a", NULL);
-    CHECK_EQ(ws_hub_notify(client, WS_WAIT_ROOM, 7), WS_OK);
+    CHECK_EQ(kit_send(client, 1), WS_OK);
+    CHECK_EQ(ws_hub_notify(client, WS_WAIT_FLUSH, 7), WS_ERR_TIMEOUT);
+    CHECK_EQ(kit_write(client, 3), 1);
     ws_event event;
     bool room = false;
     CHECK(ws_evq_take(evq, &event, &room));
     ws_alloc_fail_at(0);
-    CHECK(!ws_evq_put_back(evq, &event));
-    CHECK(event.client == client);
-    CHECK_EQ(event.token, 7);
-    CHECK(ws_evq_put_back(evq, &event));
+    ws_evq_put_back(evq, &event);
+    ws_alloc_fail_at(-1);
+    CHECK(event.client == NULL && event.notice == NULL);
     CHECK(ws_evq_take(evq, &event, &room));
     CHECK_EQ(event.kind, WS_EVENT_NOTICE);
     CHECK_EQ(event.token, 7);
     CHECK_EQ(event.result, WS_OK);
     ws_event_release(&event);
     ws_client_unref(client);
+    kit_hub_free(hub);
+}
+
+/* ---- shares */
+
+/* What was taken counts as the client's until it is given back, and only its
+   own. */
+static void
+a_client_that_has_used_up_its_share_is_refused(void)
+{
+    static const struct {
+        const char *what;
+        ws_evq_limits share;
+        size_t size;
+        int fit; /* messages */
+    } cases[] = {
+        {"messages", {3, 1000}, 10, 3},
+        {"bytes", {100, 35}, 10, 3},
+        {"one larger than all of it", {100, 5}, 10, 1},
+        {"one", {1, 1000}, 10, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ws_hub *hub = hub_with(100, 10000);
+        ws_evq *evq = ws_hub_events(hub);
+        ws_hub_start_events(hub);
+        ws_client *a = kit_join_hub(hub, "a", NULL);
+        ws_client *b = kit_join_hub(hub, "b", NULL);
+        expect(hub, "++");
+        ws_hub_share_events(hub, cases[i].share);
+        for (int k = 0; k < cases[i].fit; k++) {
+            CHECK_EQ(say(a, cases[i].size, 'x'), WS_OK);
+            CHECK_EQ(take_one(hub, NULL, NULL), 'x');
+        }
+        kit_case(cases[i].what, say(a, cases[i].size, 'x') == WS_ERR_FULL);
+        CHECK_EQ(say(a, cases[i].size, 'x'), WS_ERR_FULL);
+        CHECK_EQ(say(b, cases[i].size, 'y'), WS_OK);
+        expect(hub, "y");
+        CHECK(!ws_evq_give_back(evq, b)); // nobody waits for it
+        CHECK(ws_evq_give_back(evq, a));
+        CHECK(!ws_evq_give_back(evq, a));
+        CHECK_EQ(say(a, cases[i].size, 'x'), WS_OK);
+        expect(hub, "x");
+        ws_hub_share_events(hub, (ws_evq_limits){0, 0});
+        for (int k = 0; k < 20; k++) {
+            CHECK_EQ(say(a, cases[i].size, 'x'), WS_OK);
+        }
+        ws_client_unref(a);
+        ws_client_unref(b);
+        kit_hub_free(hub);
+    }
+}
+
+/* ... also what was put back, but once. */
+static void
+what_is_put_back_is_not_lent(void)
+{
+    ws_hub *hub = hub_with(100, 10000);
+    ws_evq *evq = ws_hub_events(hub);
+    ws_hub_start_events(hub);
+    ws_client *a = kit_join_hub(hub, "a", NULL);
+    expect(hub, "+");
+    ws_hub_share_events(hub, (ws_evq_limits){2, 1000});
+    CHECK_EQ(say(a, 10, '1'), WS_OK);
+    for (int i = 0; i < 5; i++) {
+        ws_event event;
+        bool room = false;
+        CHECK(ws_evq_take(evq, &event, &room));
+        ws_evq_put_back(evq, &event);
+    }
+    CHECK_EQ(say(a, 10, '2'), WS_OK);
+    CHECK_EQ(say(a, 10, '3'), WS_ERR_FULL);
+    expect(hub, "12");
+    CHECK_EQ(say(a, 10, '3'), WS_ERR_FULL);
+    CHECK(ws_evq_give_back(evq, a));
+    ws_client_unref(a);
     kit_hub_free(hub);
 }
 
@@ -702,7 +780,7 @@ the_descriptor_is_readable_whenever_events_wait(void)
             break;
         case 2:
             if (ws_evq_take(evq, &event, &room)) {
-                CHECK(ws_evq_put_back(evq, &event));
+                ws_evq_put_back(evq, &event);
             } else {
                 CHECK_EQ(waiting, 0);
             }
@@ -945,7 +1023,9 @@ static const ws_test tests[] = {
     TEST(putting_back_into_an_empty_queue_signals),
     TEST(a_connected_put_back_may_still_vanish_or_not),
     TEST(a_message_put_back_into_a_full_queue_keeps_it_bounded),
-    TEST(a_notice_put_back_without_memory_stays_with_its_taker),
+    TEST(a_notice_needs_no_memory_to_be_put_back),
+    TEST(a_client_that_has_used_up_its_share_is_refused),
+    TEST(what_is_put_back_is_not_lent),
     TEST(the_descriptor_is_readable_whenever_events_wait),
     TEST(a_queue_without_memory_or_descriptor_is_none),
     TEST(no_signal_gets_lost_between_pump_and_drainer),

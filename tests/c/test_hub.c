@@ -398,7 +398,9 @@ a_notice_comes_once_what_it_waits_for_is_there(void)
         for (size_t k = 0; k < cases[i].queued; k++) {
             CHECK_EQ(kit_send(client, 1), WS_OK);
         }
-        CHECK_EQ(ws_hub_notify(client, cases[i].kind, 70 + i), WS_OK);
+        bool at_once = cases[i].written == 0 && !cases[i].ends;
+        CHECK_EQ(ws_hub_notify(client, cases[i].kind, 70 + i),
+                 at_once ? WS_OK : WS_ERR_TIMEOUT);
         if (cases[i].ends) {
             CHECK(!take_notice(hub, &token, &result));
             ws_hub_end_client(client, 1006, kit_text(""), false);
@@ -407,14 +409,56 @@ a_notice_comes_once_what_it_waits_for_is_there(void)
             CHECK(!take_notice(hub, &token, &result));
             CHECK_EQ(kit_write(client, 3), 1);
         }
-        CHECK(take_notice(hub, &token, &result));
-        kit_case(cases[i].what, result == cases[i].result);
-        CHECK_EQ(token, 70 + i);
-        CHECK_EQ(result, cases[i].result);
+        if (!at_once) {
+            CHECK(take_notice(hub, &token, &result));
+            kit_case(cases[i].what, result == cases[i].result);
+            CHECK_EQ(token, 70 + i);
+            CHECK_EQ(result, cases[i].result);
+        }
         CHECK(!take_notice(hub, &token, &result));
         ws_client_unref(client);
         kit_hub_free(hub);
     }
+}
+
+/* What was lost before cannot be written any more. */
+static void
+a_notice_that_can_never_come_is_refused(void)
+{
+    ws_hub *hub = kit_hub(KIT_ROOMY);
+    ws_client *client = kit_join_hub(hub, "a", NULL);
+    CHECK_EQ(kit_send(client, 1), WS_OK);
+    ws_hub_end_client(client, 1006, kit_text(""), false);
+    CHECK_EQ(ws_hub_notify(client, WS_WAIT_FLUSH, 1), WS_ERR_CLOSED);
+    CHECK(!ws_hub_unnotify(client, 1));
+    ws_client_unref(client);
+    kit_hub_free(hub);
+}
+
+/* Whoever gives up waiting leaves nothing behind, and nobody else's. */
+static void
+a_notice_taken_back_does_not_come(void)
+{
+    ws_hub *hub = kit_hub(KIT_ROOMY);
+    ws_client *client = kit_join_hub(hub, "a", NULL);
+    uint64_t token = 0;
+    ws_err result = WS_OK;
+    CHECK_EQ(kit_send(client, 1), WS_OK);
+    long before = ws_alloc_live();
+    for (uint64_t i = 1; i <= 3; i++) {
+        CHECK_EQ(ws_hub_notify(client, WS_WAIT_FLUSH, i), WS_ERR_TIMEOUT);
+    }
+    CHECK(ws_hub_unnotify(client, 2));
+    CHECK(!ws_hub_unnotify(client, 2));
+    CHECK(ws_hub_unnotify(client, 1));
+    CHECK_EQ(kit_write(client, 3), 1);
+    CHECK(!ws_hub_unnotify(client, 3)); // it has come
+    CHECK(take_notice(hub, &token, &result));
+    CHECK_EQ(token, 3);
+    CHECK(!take_notice(hub, &token, &result));
+    CHECK(ws_alloc_live() <= before);
+    ws_client_unref(client);
+    kit_hub_free(hub);
 }
 
 static void
@@ -443,8 +487,8 @@ an_untaken_notice_is_dropped_with_the_events(void)
     ws_hub *hub = kit_hub(KIT_ROOMY);
     ws_client *client = kit_join_hub(hub, "a", NULL);
     CHECK_EQ(kit_send(client, 1), WS_OK);
-    for (uint64_t i = 0; i < 3; i++) {
-        CHECK_EQ(ws_hub_notify(client, WS_WAIT_FLUSH, i), WS_OK);
+    for (uint64_t i = 1; i <= 3; i++) {
+        CHECK_EQ(ws_hub_notify(client, WS_WAIT_FLUSH, i), WS_ERR_TIMEOUT);
     }
     ws_client_unref(client);
     kit_hub_free(hub);
@@ -956,7 +1000,11 @@ get_and_act(void *arg)
             (void)ws_hub_unsubscribe(client, kit_text(name));
             break;
         case 2:
-            err = ws_hub_notify(client, WS_WAIT_FLUSH, number);
+            err = ws_hub_notify(client, WS_WAIT_FLUSH, number | 1);
+            if (err == WS_ERR_TIMEOUT) {
+                (void)ws_hub_unnotify(client, number | 1);
+                err = WS_OK;
+            }
             break;
         case 3:
             err = kit_send(client, 1);
@@ -1158,6 +1206,8 @@ static const ws_test tests[] = {
     TEST(a_walk_meets_whoever_was_there_and_stayed),
     TEST(a_list_is_a_snapshot_with_references),
     TEST(a_notice_comes_once_what_it_waits_for_is_there),
+    TEST(a_notice_that_can_never_come_is_refused),
+    TEST(a_notice_taken_back_does_not_come),
     TEST(a_notice_without_memory_is_refused),
     TEST(an_untaken_notice_is_dropped_with_the_events),
     TEST(totals_are_those_of_the_living_and_of_the_gone),

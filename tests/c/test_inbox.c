@@ -606,6 +606,34 @@ closing_a_paused_client_reads_on_and_drops(void)
     (void)wire_close(&w);
 }
 
+/* It waits for what was taken to be given back; the others do not. */
+static void
+a_client_that_has_used_up_its_share_waits_alone(void)
+{
+    wire w = open_narrow(1000, 1 << 20);
+    peer loud = open_known(&w, "/?id=loud");
+    peer quiet = open_known(&w, "/?id=quiet");
+    ws_client *client = wire_client(&w, "loud");
+    ws_hub_share_events(w.hub, (ws_evq_limits){2, 1000});
+    for (int i = 0; i < 5; i++) {
+        peer_text(&loud, (char[]){(char)('1' + i), '\0'});
+    }
+    wire_expect_message(&w, "1", 1, true);
+    wire_expect_message(&w, "2", 1, true);
+    WITHIN(ws_counted(&client->received) == 3, 10); // and one is kept
+    peer_text(&quiet, "q");
+    wire_expect_message(&w, "q", 1, true);
+    ws_hub_give_back(client);
+    wire_expect_message(&w, "3", 1, true);
+    wire_expect_message(&w, "4", 1, true);
+    ws_hub_share_events(w.hub, (ws_evq_limits){0, 0}); // it is asked again
+    wire_expect_message(&w, "5", 1, true);
+    ws_client_unref(client);
+    peer_close(&loud);
+    peer_leave(&quiet);
+    (void)wire_close(&w);
+}
+
 /* A whole message that waits for room is lost with its client, and counted. */
 static void
 a_message_without_room_is_counted_when_its_client_goes(void)
@@ -753,6 +781,7 @@ static const ws_test tests[] = {
     TEST(a_paused_client_that_leaves_is_heard_out),
     TEST(a_paused_client_still_gets_what_it_is_sent),
     TEST(closing_a_paused_client_reads_on_and_drops),
+    TEST(a_client_that_has_used_up_its_share_waits_alone),
     TEST(a_message_without_room_is_counted_when_its_client_goes),
     TEST(many_clients_share_little_room),
     TEST(the_clients_close_is_echoed_once_and_then_there_is_silence),

@@ -31,6 +31,9 @@ PY_WITHOUT_TEST: dict[str, str] = {
     "__init__": "names only",
     "__main__": "calls cli.main and nothing else",
     # Parts of the binding that no name of Python's stands for.
+    "aio_client": "the argument of a handler: test_aio.py",
+    "aio_notices": "drain and flush: test_aio.py",
+    "aio_server": "test_aio.py, test_aio_authorize.py",
     "args": "parses the calls: test_send.py, test_hub.py",
     "attributes": "test_client.py",
     "convert": "test_options.py, test_stats.py",
@@ -54,8 +57,10 @@ PY_WITHOUT_TEST: dict[str, str] = {
     "wait": "test_hub.py, test_client.py",
 }
 PY_TEST_WITHOUT_SOURCE: dict[str, str] = {
+    "aio_authorize": "wssend/aio: who is let in",
     "bench": "the programs of bench/",
     "bench_growth": "those of them that measure wssend alone",
+    "bench_inbound": "... and wssend.aio",
     "compression": "compress.c and unpack.c, by clients of other people",
     "docs": "README.md and docs/ are its source",
     "exit": "the interpreter's end: lifetime.c and every tp_dealloc",
