@@ -45,8 +45,8 @@ class Peer:
 
     def __init__(self, address: str) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(address.removeprefix("unix:"))  # waits where many do
         self.socket.settimeout(WAIT)
-        self.socket.connect(address.removeprefix("unix:"))
         self._frames = Frames(1 << 30)
 
     def say(self, data: bytes) -> None:

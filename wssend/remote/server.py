@@ -40,6 +40,7 @@ __all__ = ["Exposed"]
 log = logging.getLogger("wssend.remote")
 
 MAX_LINKS: Final = 1024
+ACCEPTED: Final = 16  # links in one turn
 TURN: Final = 64  # calls of one link before the others have their turn
 READ: Final = 1 << 16
 UNREAD: Final = 1 << 16  # bytes of answers that may wait while calls are taken
@@ -202,7 +203,9 @@ class Exposed:
             if key.data is not None:
                 self._guard(key.data, self._move, events)
             elif key.fileobj is self._place.socket:
-                self._accept()
+                for _ in range(ACCEPTED):
+                    if not self._accept():
+                        break
         for _ in range(len(self._ready)):
             peer = self._ready.popleft()
             peer.is_ready = False
@@ -228,25 +231,27 @@ class Exposed:
             what = "take its answers" if peer.greeted else "say hello"
             self._end(peer, f"it does not {what}")
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Take a link; False: there is none, or nothing to do it with."""
         try:
             found, _ = self._place.socket.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            return
+            return False
         except OSError as error:
             log.warning("%s: accept: %s", self.address, error.strerror)
             self._selector.unregister(self._place.socket)
             self._resume = time.monotonic() + PAUSE
-            return
+            return False
         if len(self._peers) >= MAX_LINKS:
             log.warning("%s: more than %d links", self.address, MAX_LINKS)
             found.close()
-            return
+            return True
         found.setblocking(False)
         peer = Peer(found)
         peer.say(protocol.hello(pid=os.getpid(), largest=self._largest))
         self._peers.add(peer)
         self._guard(peer, self._move, 0)
+        return True
 
     def _guard(self, peer: Peer, step: Callable[..., None], *args: int) -> None:
         """Take a step for a link; whatever is wrong with it ends only that link."""
