@@ -345,6 +345,12 @@ def test_a_wrong_mode(
         wssend.expose(hub.hub, address, mode=mode)
 
 
+def test_what_is_no_hub_of_this_process(address: str) -> None:
+    for hub in (None, wssend.connect(address)):
+        with pytest.raises(TypeError, match=r"^hub must be a WSHub, not"):
+            wssend.expose(hub, address)  # type: ignore[arg-type]
+
+
 def test_a_process_that_ends_removes_the_file(address: str) -> None:
     run_script(
         """

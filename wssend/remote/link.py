@@ -150,6 +150,7 @@ class Link:
         self._done_before = 0  # calls confirmed by this connection
         self._refused_before = 0
         self._rung = False
+        self._writing = False  # a signal's handler may come in between
         self._blocked = False  # the kernel has no room
         self._watched = False  # for which the thread waits
         self._thread: threading.Thread | None = None
@@ -353,24 +354,28 @@ class Link:
 
     def _write(self) -> None:
         """Give the kernel what it takes in one go."""
-        if self._socket is None or self._fault is not None:
+        if self._socket is None or self._fault is not None or self._writing:
             return
         parts: list[bytes | memoryview] = [*self._rest]
         for call in islice(self._queued, BATCH):
             parts += call.parts
         if not parts:
             return
+        self._writing = True
         try:
             flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-            sent = self._socket.sendmsg(parts, (), flags)
+            self._wrote(self._socket.sendmsg(parts, (), flags))
+            self._blocked = bool(self._rest)
         except BlockingIOError:
             self._blocked = True
-            return
         except OSError as error:
             self._fault = reason_of(error)
-            return
-        self._wrote(sent)
-        self._blocked = bool(self._rest)
+        except BaseException:  # of a signal's handler: how far it came is not known
+            self._fault = "a signal's handler has raised while it was written to"
+            self._ring()
+            raise
+        finally:
+            self._writing = False
 
     def _wrote(self, sent: int) -> None:
         rest = sum(map(len, self._rest))

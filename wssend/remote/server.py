@@ -24,6 +24,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
+from .._core import WSHub
 from ..errors import HubClosed
 from ..report import SendReport
 from . import protocol
@@ -32,8 +33,6 @@ from .protocol import ANSWERED, TEXT, Call, Frames, Kind, ProtocolError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from .._core import WSHub
 
 __all__ = ["Exposed"]
 
@@ -104,6 +103,8 @@ class Exposed:
 
     def __init__(self, hub: WSHub, address: str, *, mode: int = 0o660) -> None:
         path = path_of(address)
+        if not isinstance(hub, WSHub):
+            raise TypeError(f"hub must be a WSHub, not {hub!r:.100}")
         if isinstance(mode, bool) or not isinstance(mode, int):
             raise TypeError(f"mode must be an int, as in 0o660, not {mode!r}")
         if not 0 <= mode <= 0o777:
