@@ -333,24 +333,25 @@ events_take(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     return list;
 }
 
-/* A WSClient of the iterator's hub; false: an exception is set. */
-static bool
-get_own_client(const py_events *self, PyObject *value, py_client **out)
+/* A WSClient of the iterator's hub, borrowed; NULL: an exception is set. */
+static py_client *
+get_own_client(const py_events *self, PyObject *value)
 {
     py_state *state = py_state_of((PyObject *)self);
     if (state == NULL) {
-        return false;
+        return NULL;
     }
     if (!Py_IS_TYPE(value, state->client_type)) {
-        return py_wrong_type("client", "a WSClient", value);
+        (void)py_wrong_type("client", "a WSClient", value);
+        return NULL;
     }
-    *out = (py_client *)value;
-    if (self->hub == NULL || (*out)->home != self->hub->home) {
+    py_client *client = (py_client *)value;
+    if (self->hub == NULL || client->home != self->hub->home) {
         PyErr_SetString(PyExc_RuntimeError,
                         "the hub's events are not taken here");
-        return false;
+        return NULL;
     }
-    return py_client_is_here(*out);
+    return py_client_is_here(client) ? client : NULL;
 }
 
 /* _share(messages, bytes): each client's share. */
@@ -377,11 +378,13 @@ static PyObject *
 events_notify(PyObject *op, PyObject *args)
 {
     PyObject *value = NULL;
-    py_client *client = NULL;
     int flush = 0;
     unsigned long long token = 0;
-    if (!PyArg_ParseTuple(args, "OpK:_notify", &value, &flush, &token) ||
-        !get_own_client(as_events(op), value, &client)) {
+    if (!PyArg_ParseTuple(args, "OpK:_notify", &value, &flush, &token)) {
+        return NULL;
+    }
+    py_client *client = get_own_client(as_events(op), value);
+    if (client == NULL) {
         return NULL;
     }
     ws_err err = ws_hub_notify(client->client,
@@ -401,10 +404,12 @@ static PyObject *
 events_unnotify(PyObject *op, PyObject *args)
 {
     PyObject *value = NULL;
-    py_client *client = NULL;
     unsigned long long token = 0;
-    if (!PyArg_ParseTuple(args, "OK:_unnotify", &value, &token) ||
-        !get_own_client(as_events(op), value, &client)) {
+    if (!PyArg_ParseTuple(args, "OK:_unnotify", &value, &token)) {
+        return NULL;
+    }
+    py_client *client = get_own_client(as_events(op), value);
+    if (client == NULL) {
         return NULL;
     }
     return PyBool_FromLong(ws_hub_unnotify(client->client, token));
