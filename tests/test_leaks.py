@@ -145,6 +145,13 @@ JOBS = {
     "wrong options": "raises(TypeError, wssend.WSHub, subprotocols=['a', 7]); "
     "raises(ValueError, wssend.WSHub, origins=['x']); "
     "raises(TypeError, wssend.WSHub, what=1)",
+    "memory client": "from wssend.testing import connect\n"
+    "    with connect(hub, user='m', topics=['t']) as end:\n"
+    "        end.client.send('x'); end.expect('x'); end.stall()\n"
+    "        end.client.send('y'); end.send('z')\n"
+    "        raises(TimeoutError, end.receive, 0)\n"
+    "        raises(ValueError, connect, hub, id='a')\n"
+    "    last = connect(hub); last.client.send('never asked for')",
     "pickled errors": "import pickle; pickle.loads(pickle.dumps("
     "wssend.ChannelFull('x', client=client, queued=1)))",
 }

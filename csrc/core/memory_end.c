@@ -303,20 +303,28 @@ cut(ws_client *client)
     ws_lock_release(turn);
 }
 
+typedef void visit(ws_client *client, const void *arg);
+
+/* Where it is one without a socket; uses up the reference. */
+static void
+visit_one(ws_client *client, visit *call, const void *arg)
+{
+    if (client->wake == client->hub->memory_wake) {
+        call(client, arg);
+    }
+    ws_client_unref(client);
+}
+
 /* Calls it for each such client that is present. */
 static void
-for_each(ws_hub *hub, void (*call)(ws_client *client, const void *arg),
-         const void *arg)
+for_each(ws_hub *hub, visit *call, const void *arg)
 {
     ws_client *some[WS_GROUP_CHUNK];
     size_t n = 0;
     ws_walk walk = ws_hub_walk(hub, (ws_target){.kind = WS_TO_PRESENT});
     while ((n = ws_hub_walk_next(hub, &walk, some)) > 0) {
         for (size_t i = 0; i < n; i++) {
-            if (some[i]->wake == hub->memory_wake) {
-                call(some[i], arg);
-            }
-            ws_client_unref(some[i]);
+            visit_one(some[i], call, arg);
         }
     }
 }
