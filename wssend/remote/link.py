@@ -168,7 +168,9 @@ class Link:
         self._done_before = 0  # calls confirmed by this connection
         self._refused_before = 0
         self._rung = False
-        self._writing = False  # a signal's handler may come in between
+        # Signals' handlers and finalizers may put while their own thread has the
+        # lock: while this is set, that does no more than append to `_queued`.
+        self._busy = False
         self._blocked = False  # the kernel has no room
         self._watched = False  # for which the thread waits
         self._thread: threading.Thread | None = None
@@ -378,17 +380,14 @@ class Link:
 
     def _write(self) -> None:
         """Give the kernel what it takes in one go."""
-        if self._socket is None or self._fault is not None or self._writing:
+        if self._socket is None or self._fault is not None or self._busy:
             return
-        parts: list[bytes | memoryview] = [*self._rest]
-        for call in list(islice(self._queued, BATCH)):  # a handler may append
-            parts += call.parts
-        if not parts:
-            return
-        self._writing = True
+        self._busy = True
         try:
-            flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-            self._wrote(self._socket.sendmsg(parts, (), flags))
+            parts = self._batch()
+            if parts:
+                flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+                self._wrote(self._socket.sendmsg(parts, (), flags))
             self._blocked = bool(self._rest)
         except BlockingIOError:
             self._blocked = True
@@ -399,7 +398,14 @@ class Link:
             self._ring()
             raise
         finally:
-            self._writing = False
+            self._busy = False
+
+    def _batch(self) -> list[bytes | memoryview]:
+        """What one system call is to write."""
+        parts: list[bytes | memoryview] = [*self._rest]
+        for place in range(min(BATCH, len(self._queued))):  # no iterator: see _busy
+            parts += self._queued[place].parts
+        return parts
 
     def _wrote(self, sent: int) -> None:
         rest = sum(map(len, self._rest))
@@ -532,10 +538,13 @@ class Link:
             self._watched = False
             try:
                 if ready & ~select.POLLOUT:
+                    self._busy = True
                     self._read()
+                    self._busy = False
                 if ready & select.POLLOUT or not self._blocked:
                     self._write()
             except ProtocolError as error:
+                self._busy = False
                 self._fault = f"the other side is no such server: {error}"
 
     def _read(self) -> None:
@@ -617,10 +626,10 @@ class Link:
             self._put_off()
             self._drop_waiters(why)
             old = time.monotonic() - self._hold
-            self._drop(sum(1 for call in self._queued if call.at < old), why)
+            self._drop(sum(1 for call in list(self._queued) if call.at < old), why)
 
     def _drop_waiters(self, why: str) -> None:
-        waiting = [call for call in self._queued if call.waiter is not None]
+        waiting = [call for call in list(self._queued) if call.waiter is not None]
         for call in waiting:
             self._queued.remove(call)
             self._queued_bytes -= call.size
