@@ -235,7 +235,7 @@ def test_flush_tells_what_was_lost(address: str) -> None:
         with pytest.raises(TimeoutError, match="0 calls queued and 1 in flight"):
             remote.flush(0.01)
         flush = Background(lambda: remote.flush(WAIT))
-        until(lambda: remote._link._flushers)
+        until(lambda: remote._link._marks)
         kill(hub)
         with pytest.raises(wssend.LinkDown, match="1 were not confirmed"):
             flush.result(WAIT)
@@ -470,28 +470,30 @@ class Stop(Exception):
     pass
 
 def handler(number, frame):
-    global sent
+    global sent, raising
     try:
         remote.publish("t", "from the handler")
-    except (wssend.ChannelFull, wssend.LinkDown):
-        pass
-    else:
-        sent += 1
-    if sent % 5 == 0:
+    except (wssend.ChannelFull, wssend.LinkDown, wssend.HubClosed):
+        return
+    sent += 1
+    if raising and sent % 5 == 0:
+        raising = False
         raise Stop
 
-lost, sent = [], 0
+lost, sent, raising = [], 0, False
 remote = wssend.connect(sys.argv[1], on_lost=lost.append)
 remote.ping(30)
 signal.signal(signal.SIGALRM, handler)
-signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
 while sent < 300:
     try:
+        raising = True
         for _ in range(20):
             remote.publish("t", "x" * 50)
         remote.flush(30)
+        raising = False
     except (Stop, wssend.ChannelFull, wssend.LinkDown):
-        pass
+        raising = False
 signal.setitimer(signal.ITIMER_REAL, 0)
 try:
     remote.flush(30)
