@@ -1,0 +1,5 @@
+"""Its pages."""
+
+from __future__ import annotations
+
+urlpatterns: list[object] = []
