@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from json import JSONEncoder
 from typing import Any, Final, Literal, cast
 
 from django.conf import settings as django_settings
@@ -93,7 +94,7 @@ class Settings:
     origins: tuple[str, ...] | None = None
     trusted_proxies: tuple[str, ...] = ()
     logout: Literal["user", "session"] | None = "user"
-    encoder: type[DjangoJSONEncoder] = DjangoJSONEncoder
+    encoder: type[JSONEncoder] = DjangoJSONEncoder
     threads: int = 4
     drain: float = 5.0
     hub: Mapping[str, Any] = field(default_factory=dict)
@@ -295,12 +296,12 @@ def function(value: object) -> Callable[..., Any]:
     return cast("Callable[..., Any]", found)
 
 
-def encoder(value: object) -> type[DjangoJSONEncoder]:
+def encoder(value: object) -> type[JSONEncoder]:
     """Take a JSON encoder's class, or its dotted path."""
     found = import_string(value) if isinstance(value, str) else value
-    if not inspect.isclass(found) or not hasattr(found, "iterencode"):
+    if not inspect.isclass(found) or not issubclass(found, JSONEncoder):
         raise TypeError(f"must be a JSONEncoder or its dotted path, not {value!r}")
-    return cast("type[DjangoJSONEncoder]", found)
+    return cast("type[JSONEncoder]", found)
 
 
 def hub_options(value: object) -> Mapping[str, Any]:

@@ -107,10 +107,10 @@ class Pool:
     def _finish(self, key: Hashable) -> None:
         with self._changed:
             self._count -= 1
-            if self._jobs[key]:
-                self._ready.append(key)
-            else:
+            if not self._jobs[key]:
                 del self._jobs[key]
+            elif not self._closed:
+                self._ready.append(key)
             self._changed.notify_all()
 
     def close(self, timeout: float) -> bool:
