@@ -21,6 +21,7 @@ INTS = {
     "max_clients": (1, 1 << 30),
     "max_clients_per_ip": (1, 1 << 30),
     "pumps": (1, 64),
+    "max_handshakes": (1, 1 << 20),
 }
 TIMES = ["ping_interval", "ping_timeout", "open_timeout", "close_timeout"]
 LISTS = ["trusted_proxies", "origins", "subprotocols"]
@@ -194,7 +195,7 @@ def test_compression_is_no_number_and_no_bytes(bad: object) -> None:
         WSHub(compression=bad)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["authorize", "tls_cert", "send_quue"])
+@pytest.mark.parametrize("name", ["authorise", "tls_cert", "send_quue"])
 def test_what_there_is_not_is_not_accepted(name: str) -> None:
     with pytest.raises(TypeError, match=rf"'{name}'"):
         WSHub(**{name: None})  # type: ignore[arg-type]
@@ -215,6 +216,7 @@ def test_the_signature_tells_the_defaults() -> None:
         "id_query",
         "user_query",
         "release_gil",
+        "authorize",
     }
     WSHub(**{name: parameter.default for name, parameter in parameters.items()})
 

@@ -13,7 +13,8 @@ when it has gone.
 SendReport(queued=0, full=(), closed=0, failed=0)
 """
 
-from ._core import Listener, PreparedMessage, WSClient, WSHub, send
+from ._core import Handshake, Listener, PreparedMessage, WSClient, WSHub, send
+from .authorize import Accept, Reject
 from .errors import (
     ChannelClosed,
     ChannelFull,
@@ -22,12 +23,14 @@ from .errors import (
     MessageTooLarge,
     WSSendError,
 )
-from .events import Connected, Disconnected, Event, Message
+from .events import Authorize, Connected, Disconnected, Event, Message
 from .report import SendReport
 from .request import Headers, Request
 from .stats import ClientStats, HubStats
 
 __all__ = [
+    "Accept",
+    "Authorize",
     "ChannelClosed",
     "ChannelFull",
     "ClientNotFound",
@@ -35,6 +38,7 @@ __all__ = [
     "Connected",
     "Disconnected",
     "Event",
+    "Handshake",
     "Headers",
     "HubClosed",
     "HubStats",
@@ -42,6 +46,7 @@ __all__ = [
     "Message",
     "MessageTooLarge",
     "PreparedMessage",
+    "Reject",
     "Request",
     "SendReport",
     "WSClient",

@@ -1,10 +1,11 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, Protocol, TypeAlias, final
 
 from typing_extensions import Buffer, Self
 
+from .authorize import Accept, Reject
 from .events import Event
 from .report import SendReport
 from .request import Request
@@ -12,10 +13,56 @@ from .stats import ClientStats, HubStats
 
 _Data: TypeAlias = str | Buffer | PreparedMessage
 
+_Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
+
 class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
 def send(client: WSClient | None, data: _Data, *, text: bool | None = None) -> None: ...
+
+def _check_accept(
+    user: str | None,
+    id: str | None,
+    topics: Iterable[str],
+    subprotocol: str | None,
+    headers: _Headers,
+    replace: bool,
+    /,
+) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]: ...
+def _check_reject(
+    status: int, body: str, headers: _Headers, close_code: int | None, /
+) -> tuple[tuple[str, str], ...]: ...
+@final
+class Handshake:
+    @property
+    def request(self) -> Request: ...
+    @property
+    def remote(self) -> str: ...
+    @property
+    def peer(self) -> str: ...
+    @property
+    def subprotocols(self) -> tuple[str, ...]: ...
+    @property
+    def decided(self) -> bool: ...
+    def accept(
+        self,
+        *,
+        user: str | None = None,
+        id: str | None = None,
+        topics: Iterable[str] = (),
+        subprotocol: str | None = None,
+        headers: _Headers = (),
+        replace: bool = False,
+    ) -> bool: ...
+    def reject(
+        self,
+        status: int = 403,
+        body: str = "",
+        headers: _Headers = (),
+        *,
+        close_code: int | None = None,
+    ) -> bool: ...
+    def decide(self, decision: Accept | Reject, /) -> bool: ...
 
 @final
 class PreparedMessage:
@@ -106,6 +153,8 @@ class WSHub:
         user_query: str | None = None,
         release_gil: bool = True,
         pumps: int = 1,
+        authorize: bool = False,
+        max_handshakes: int = 1024,
     ) -> Self: ...
     def listen(
         self,

@@ -2,7 +2,8 @@
 
 The events of one client come in order: one :class:`Connected`, its
 :class:`Message`\\ s, one :class:`Disconnected`. They are immutable, and made for
-``match``::
+``match``. A hub with ``authorize=True`` asks before there is a client, with
+:class:`Authorize`::
 
     for event in hub.events():
         match event:
@@ -22,9 +23,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from ._core import WSClient
+    from ._core import Handshake, WSClient
 
-__all__ = ["Connected", "Disconnected", "Event", "Message"]
+__all__ = ["Authorize", "Connected", "Disconnected", "Event", "Message"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +71,20 @@ class Disconnected:
     clean: bool
 
 
-Event: TypeAlias = Connected | Message | Disconnected
+@dataclass(frozen=True, slots=True)
+class Authorize:
+    """Somebody has asked for a WebSocket, and waits for the answer.
+
+    Only from a hub with ``authorize=True``. There is no client yet: if it is
+    accepted and comes in, that is told by :class:`Connected`. Dropping the event
+    without deciding refuses it.
+
+    Attributes:
+        handshake: What is to be accepted or rejected.
+    """
+
+    handshake: Handshake
+
+
+Event: TypeAlias = Connected | Message | Disconnected | Authorize
 """Any of them."""

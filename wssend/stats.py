@@ -87,6 +87,7 @@ class HubStats:
         joined: Clients that have ever connected.
         topics: Topics that have a subscriber now.
         users: Users that have a connection now.
+        handshakes: Handshakes that wait for a decision now.
         accepted: Messages that channels have taken, one for each client.
         written: Messages of those that the kernel has taken whole.
         written_bytes: The payload of the written messages, in bytes.
@@ -107,7 +108,8 @@ class HubStats:
         received_bytes: Their payload, in bytes.
         pumps: Connections that each pump has now, clients or not.
         accepted_connections: Connections taken from the listeners.
-        refused_handshakes: Requests answered with an error.
+        refused_handshakes: Requests answered with an error, or, where the
+            application has rejected them so, with a close code.
         failed_handshakes: Connections that ended before they were answered.
         served_pages: Plain HTTP pages served.
         pings: Pings sent.
@@ -128,6 +130,7 @@ class HubStats:
     joined: int
     topics: int
     users: int
+    handshakes: int
     accepted: int
     written: int
     written_bytes: int

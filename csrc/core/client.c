@@ -83,6 +83,22 @@ ws_client_unref(ws_client *client)
     ws_free(client);
 }
 
+ws_err
+ws_client_dismiss(ws_client *client, uint16_t code, ws_text reason)
+{
+    if (reason.size > 0) {
+        client->close_reason = ws_strndup(reason.data, reason.size);
+        if (client->close_reason == NULL) {
+            return WS_ERR_NOMEM;
+        }
+        client->close_reason_size = (uint16_t)reason.size;
+    }
+    client->close_code = code;
+    ws_chan_close(&client->chan);
+    atomic_store(&client->state, WS_CLIENT_CLOSING);
+    return WS_OK;
+}
+
 static unsigned
 form_key(const ws_client *client, size_t size)
 {

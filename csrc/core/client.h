@@ -121,6 +121,12 @@ ws_client *ws_client_new(ws_hub *hub, ws_wake *wake,
 ws_client *ws_client_ref(ws_client *client);
 void ws_client_unref(ws_client *client); /* NULL does nothing */
 
+/* The pump: a client that was never in a hub, and never will be, goes to
+   CLOSING at once; code and reason as for ws_hub_close_client. NOMEM: nothing
+   has changed. */
+WS_MUST_CHECK ws_err ws_client_dismiss(ws_client *client, uint16_t code,
+                                       ws_text reason);
+
 /* Whether a message of so many payload bytes would be sent in another form
    than its own, which can take a while to make. */
 bool ws_client_encodes(const ws_client *client, size_t size);

@@ -7,7 +7,9 @@
 
 #include "alloc.h"
 #include "client.h"
+#include "held.h"
 #include "lock.h"
+#include "stats.h"
 
 struct ws_inbound {
     ws_event_node node;
@@ -155,6 +157,35 @@ ws_evq_announce(ws_evq *evq, ws_client *client)
     }
 }
 
+void
+ws_evq_authorize(ws_evq *evq, ws_held *held)
+{
+    ws_lock_acquire(&evq->lock);
+    held->queued = true;
+    ws_held_ref(held);
+    bool signal = append_locked(evq, &held->node, WS_EVENT_AUTHORIZE);
+    ws_lock_release(&evq->lock);
+    if (signal) {
+        signal_drainer(evq);
+    }
+}
+
+void
+ws_evq_withdraw(ws_evq *evq, ws_held *held)
+{
+    assert(ws_held_get_state(held) != WS_HELD_PENDING);
+    ws_lock_acquire(&evq->lock);
+    bool queued = held->queued;
+    if (queued) {
+        held->queued = false;
+        unlink_node(&held->node);
+    }
+    ws_lock_release(&evq->lock);
+    if (queued) {
+        ws_held_unref(held); // the queue's; the caller has one
+    }
+}
+
 /* A client may hold as much as is still free, and at least one message. One
    that finds no other is taken at any size, or it would wait for ever. */
 static bool
@@ -192,8 +223,11 @@ ws_evq_message(ws_evq *evq, ws_client *client, ws_inbound *in, size_t size,
     ws_err err = WS_OK;
 
     ws_lock_acquire(&evq->lock);
-    bool drop = !evq->started || evq->limits.max_messages == 0;
-    if (drop) {
+    bool late = client->events.phase >= WS_LEAVING;
+    bool drop = late || !evq->started || evq->limits.max_messages == 0;
+    if (late) {
+        ws_count(&client->received_dropped, 1);
+    } else if (drop) {
         evq->stats.dropped++;
     } else if (!has_room_locked(evq, client, size)) {
         starve_locked(evq);
@@ -223,6 +257,29 @@ ws_evq_message(ws_evq *evq, ws_client *client, ws_inbound *in, size_t size,
     return err;
 }
 
+/* What a client's end makes of its slots; true: Disconnected is to be queued,
+ *vanish: Connected is not to be taken any more. */
+static bool
+leave_locked(ws_event_slots *own, bool *vanish)
+{
+    switch (own->phase) {
+    case WS_ANNOUNCED:
+        *vanish = own->messages == 0;
+        own->phase = *vanish ? WS_GONE : WS_LEAVING;
+        return !*vanish;
+    case WS_KNOWN:
+        own->phase = WS_GONE;
+        return true;
+    case WS_UNANNOUNCED:
+        own->phase = WS_GONE;
+        return false;
+    case WS_LEAVING:
+    case WS_GONE:
+        break;
+    }
+    return false; // it was told before
+}
+
 void
 ws_evq_disconnected(ws_evq *evq, ws_client *client)
 {
@@ -231,15 +288,12 @@ ws_evq_disconnected(ws_evq *evq, ws_client *client)
 
     ws_lock_acquire(&evq->lock);
     ws_event_slots *own = &client->events;
-    if (own->phase == WS_ANNOUNCED && own->messages == 0) {
-        unlink_node(&own->connected);
-        vanish = true;
-    } else if (own->phase == WS_ANNOUNCED || own->phase == WS_KNOWN) {
+    if (leave_locked(own, &vanish)) {
         ws_client_ref(client);
         signal = append_locked(evq, &own->disconnected, WS_EVENT_DISCONNECTED);
     }
-    if (own->phase != WS_ANNOUNCED || vanish) {
-        own->phase = WS_GONE;
+    if (vanish) {
+        unlink_node(&own->connected);
     }
     ws_lock_release(&evq->lock);
 
@@ -316,7 +370,8 @@ pop_locked(ws_evq *evq, ws_notice **block)
     case WS_EVENT_CONNECTED:
         event.client =
             client_of_slot(node, offsetof(ws_client, events.connected));
-        event.client->events.phase = WS_KNOWN;
+        event.client->events.phase =
+            event.client->events.phase == WS_LEAVING ? WS_GONE : WS_KNOWN;
         break;
     case WS_EVENT_DISCONNECTED:
         event.client =
@@ -331,6 +386,11 @@ pop_locked(ws_evq *evq, ws_notice **block)
         event.client = (*block)->client;
         event.token = (*block)->token;
         event.result = (*block)->result;
+        break;
+    case WS_EVENT_AUTHORIZE:
+        event.held =
+            (ws_held *)(void *)((char *)node - offsetof(ws_held, node));
+        event.held->queued = false;
         break;
     }
     return event;
@@ -427,11 +487,23 @@ ws_evq_put_back(ws_evq *evq, ws_event *event)
         break;
     case WS_EVENT_NOTICE:
         break;
+    case WS_EVENT_AUTHORIZE:
+        // Who has been decided on since was withdrawn already.
+        if (ws_held_get_state(event->held) == WS_HELD_PENDING) {
+            node = &event->held->node;
+            event->held->queued = true;
+        }
+        break;
     }
-    link_before(evq->list.next, node);
-    bool signal = !evq->signalled;
-    evq->signalled = true;
+    bool signal = node != NULL && !evq->signalled;
+    if (node != NULL) {
+        link_before(evq->list.next, node);
+        evq->signalled = true;
+    }
     ws_lock_release(&evq->lock);
+    if (node == NULL) {
+        ws_held_unref(event->held);
+    }
     if (signal) {
         signal_drainer(evq);
     }
@@ -446,6 +518,8 @@ ws_event_release(ws_event *event)
     event->message = NULL;
     ws_client_unref(event->client);
     event->client = NULL;
+    ws_held_unref(event->held);
+    event->held = NULL;
 }
 
 ws_evq_stats

@@ -7,14 +7,17 @@
  * free, so that one who floods never takes the last place. A message larger
  * than all the bytes there are is queued when it is the only one. Connected
  * and Disconnected use slots that live in the client: they need no memory and
- * are never lost, and a pair that nobody took vanishes together.
+ * are never lost, and a pair that nobody took vanishes together. So it is with
+ * Authorize, whose slot is in the handshake that it is about.
  *
- * Until the first ws_evq_start nothing is stored and messages are counted as
- * dropped: a program that only pushes needs no drainer.
+ * Until the first ws_evq_start nothing else is stored, and messages are
+ * counted as dropped: a program that only pushes needs no drainer.
  *
- * Threads: message, disconnected and count_dropped: the pump (any pump).
+ * Threads: message, authorize, withdraw, disconnected and count_dropped: the
+ *          pump (any pump).
  *          start, takes, announce, notice, take, put_back, stats and fd: any.
- * Owns:    the messages, and a reference to the client of each event.
+ * Owns:    the messages, and a reference to the client or the handshake of
+ *          each event.
  * Locks:   its own, a leaf; no system call is made under it.
  */
 #ifndef WS_CORE_EVQ_H
@@ -27,6 +30,7 @@
 #include "err.h"
 
 typedef struct ws_client ws_client;
+typedef struct ws_held ws_held;
 typedef struct ws_evq ws_evq;
 
 typedef enum ws_event_kind {
@@ -34,6 +38,7 @@ typedef enum ws_event_kind {
     WS_EVENT_MESSAGE,
     WS_EVENT_DISCONNECTED,
     WS_EVENT_NOTICE, /* asked for by ws_hub_notify */
+    WS_EVENT_AUTHORIZE,
 } ws_event_kind;
 
 /* A link of the queue; lives in the client or at the head of a message. */
@@ -50,6 +55,7 @@ typedef struct ws_event_slots {
         WS_UNANNOUNCED = 0, /* no Connected was queued */
         WS_ANNOUNCED,       /* Connected is queued */
         WS_KNOWN,           /* Connected was taken */
+        WS_LEAVING,         /* Connected and Disconnected are queued */
         WS_GONE,            /* Disconnected was queued, or needs not be */
     } phase;
     uint32_t messages; /* queued now */
@@ -69,7 +75,8 @@ uint8_t *ws_inbound_data(ws_inbound *in);
 /* An event as taken: everything in it is the drainer's to release. */
 typedef struct ws_event {
     ws_event_kind kind;
-    ws_client *client;   /* a reference */
+    ws_client *client;   /* a reference; AUTHORIZE: NULL */
+    ws_held *held;       /* AUTHORIZE: a reference */
     ws_inbound *message; /* MESSAGE; free with ws_inbound_free */
     size_t size;         /* MESSAGE: payload bytes */
     bool text;           /* MESSAGE: valid UTF-8, sent as text */
@@ -108,16 +115,25 @@ void ws_evq_count_dropped(ws_evq *evq);
    yet and has not ended. */
 void ws_evq_announce(ws_evq *evq, ws_client *client);
 
+/* Queues Authorize, whether events are stored yet or not; once. */
+void ws_evq_authorize(ws_evq *evq, ws_held *held);
+
+/* Takes it out, if it is still there. It must not be PENDING any more: then it
+   does not come back, either. */
+void ws_evq_withdraw(ws_evq *evq, ws_held *held);
+
 /*
  * Queues a message, which then belongs to the queue. WS_OK also when it was
- * dropped and counted, because nobody takes events. FULL: no room now, the
+ * dropped and counted, because nobody takes events or because it comes behind
+ * its client's Disconnected. FULL: no room now, the
  * message is still the caller's, who stops reading; when room appears,
  * ws_evq_take says so.
  */
 WS_MUST_CHECK ws_err ws_evq_message(ws_evq *evq, ws_client *client,
                                     ws_inbound *in, size_t size, bool text);
 
-/* The client has ended; nothing more comes from it. */
+/* The client has ended, or will; nothing more comes from it. Only the first
+   call for a client counts. */
 void ws_evq_disconnected(ws_evq *evq, ws_client *client);
 
 /* A notice: one block, made before it is needed, so that queueing it cannot

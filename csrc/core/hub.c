@@ -96,75 +96,9 @@ ws_hub_counters(ws_hub *hub)
     return &hub->counters;
 }
 
-static ws_err
-may_join_locked(const ws_hub *hub, const ws_client *client)
-{
-    if (hub->shut) {
-        return WS_ERR_HUB_CLOSED;
-    }
-    if (ws_table_get(hub->ids, client->info.id.data, client->info.id.size) !=
-        NULL) {
-        return WS_ERR_IN_USE;
-    }
-    if (hub->limits.max_clients > 0 &&
-        hub->present.size >= hub->limits.max_clients) {
-        return WS_ERR_TOO_MANY;
-    }
-    return WS_OK;
-}
-
-static ws_err
-join_groups_locked(ws_hub *hub, ws_client *client)
-{
-    uint64_t since = hub->memberships;
-    if (ws_group_add(&hub->present, client, since, &client->present_place) !=
-        WS_OK) {
-        return WS_ERR_NOMEM;
-    }
-    if (ws_group_add(&hub->open, client, since, &client->open_place) !=
-        WS_OK) {
-        goto leave_present;
-    }
-    if (client->info.user.data != NULL &&
-        ws_named_join(hub->users, client->info.user, client, since,
-                      &client->user, &client->user_place) != WS_OK) {
-        goto leave_open;
-    }
-    client->present_since = since;
-    hub->memberships++;
-    return WS_OK;
-
-leave_open:
-    ws_group_remove(&hub->open, client->open_place);
-leave_present:
-    ws_group_remove(&hub->present, client->present_place);
-    return WS_ERR_NOMEM;
-}
-
-ws_err
-ws_hub_join(ws_hub *hub, ws_client *client)
-{
-    ws_lock_acquire(&hub->lock);
-    ws_err err = may_join_locked(hub, client);
-    if (err == WS_OK) {
-        err = join_groups_locked(hub, client);
-    }
-    if (err == WS_OK) {
-        ws_table_put(hub->ids, &client->by_id);
-        ws_client_ref(client); // the hub's
-        hub->joined++;
-    }
-    ws_lock_release(&hub->lock);
-    if (err == WS_OK) {
-        ws_evq_announce(hub->events, client);
-    }
-    return err;
-}
-
-/* OPEN -> CLOSING. Takes over `reason`. */
-static void
-start_closing_locked(ws_hub *hub, ws_client *client, uint16_t code,
-                     char *reason, size_t reason_size)
+void
+ws_hub_start_closing_locked(ws_hub *hub, ws_client *client, uint16_t code,
+                            char *reason, size_t reason_size)
 {
     ws_table_remove(hub->ids, &client->by_id);
     ws_group_remove(&hub->open, client->open_place);
@@ -191,7 +125,7 @@ start_closing(ws_client *client, uint16_t code, char *reason,
     ws_lock_acquire(&hub->lock);
     bool open = ws_client_get_state(client) == WS_CLIENT_OPEN;
     if (open) {
-        start_closing_locked(hub, client, code, reason, reason_size);
+        ws_hub_start_closing_locked(hub, client, code, reason, reason_size);
     }
     ws_lock_release(&hub->lock);
     return open;

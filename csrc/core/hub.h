@@ -29,6 +29,7 @@ typedef struct ws_hub_limits {
     ws_chan_limits send;   /* of each client's channel */
     ws_evq_limits inbound; /* of the event queue */
     size_t max_clients;    /* present at once; 0: no limit */
+    size_t max_handshakes; /* that may wait for a decision at once */
 } ws_hub_limits;
 
 /* NOMEM; SYSTEM: no descriptor, errno tells. */
@@ -63,6 +64,25 @@ uint64_t ws_hub_connections(ws_hub *hub, size_t pump);
 /* The pump: makes a new client known. HUB_CLOSED, IN_USE (the id), TOO_MANY,
    NOMEM: it is not. Queues Connected where events are taken. */
 WS_MUST_CHECK ws_err ws_hub_join(ws_hub *hub, ws_client *client);
+
+/* With what a client may join. */
+typedef struct ws_join {
+    ws_text topics;      /* their names, each with a NUL behind it */
+    bool replace;        /* an open client that has the id is closed, */
+    uint16_t close_code; /* with these: see ws_hub_close_client */
+    ws_text close_reason;
+} ws_join;
+
+/* The same, at once with all of this: nobody sees it without its topics, or
+   two with its id. The Disconnected of a client that is replaced is queued
+   before the Connected, though its connection has yet to end. */
+WS_MUST_CHECK ws_err ws_hub_join_as(ws_hub *hub, ws_client *client,
+                                    const ws_join *how);
+
+/* A pump: counts a handshake that is to wait for a decision, until let go;
+   false: there are as many as there may be. */
+WS_MUST_CHECK bool ws_hub_hold(ws_hub *hub);
+void ws_hub_let_go(ws_hub *hub);
 
 /*
  * Starts the closing of a client: it leaves the id table, its user and its

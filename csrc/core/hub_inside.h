@@ -1,6 +1,7 @@
 /*
  * hub_inside.h - what a hub is made of, for the files that make it up:
- *     hub.c           its life, and clients joining, closing and ending
+ *     hub.c           its life, and clients closing and ending
+ *     hub_join.c      clients joining; how many handshakes wait
  *     hub_walk.c      going over its clients
  *     hub_topics.c    subscribing
  *     hub_events.c    taking events, asking for notices
@@ -27,11 +28,12 @@ struct ws_hub {
     ws_hub_limits limits;
     ws_wake *wake;
     ws_evq *events;
-    atomic_ullong late; /* refusals of clients that have ended */
-    atomic_uint room;   /* how often there was some for messages that were
-                           refused before */
-    char apart[64];     /* or whoever takes the lock would wait for a pump's
-                           counting, and the other way round */
+    atomic_ullong late;       /* refusals of clients that have ended */
+    atomic_size_t handshakes; /* that wait for a decision */
+    atomic_uint room; /* how often there was some for messages that were
+                         refused before */
+    char apart[64];   /* or whoever takes the lock would wait for a pump's
+                         counting, and the other way round */
     ws_pump_counters counters; /* of the first pump, and of senders */
     char apart_too[64];
     _Atomic(ws_hub_pump *) others; /* NULL: there are none */
@@ -51,6 +53,10 @@ struct ws_hub {
    lock. Whoever has just released a lock wins it back from those who sleep on
    it: to let them in takes a moment of absence now and then. */
 void ws_hub_rest(uint32_t chunk);
+
+/* hub.c: OPEN -> CLOSING. Takes over `reason`. */
+void ws_hub_start_closing_locked(ws_hub *hub, ws_client *client, uint16_t code,
+                                 char *reason, size_t reason_size);
 
 /* hub_pumps.c */
 void ws_hub_ring_pumps(ws_hub *hub);

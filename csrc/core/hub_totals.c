@@ -78,6 +78,7 @@ ws_hub_get_stats(ws_hub *hub)
     }
     end_tally_locked(hub, &t);
     ws_lock_release(&hub->lock);
+    t.sum.handshakes = atomic_load(&hub->handshakes);
     t.sum.events = ws_evq_get_stats(hub->events);
     return t.sum;
 }

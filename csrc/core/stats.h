@@ -58,6 +58,7 @@ typedef struct ws_hub_stats {
     uint64_t joined;       /* clients that ever were */
     uint64_t topics;       /* with a subscriber */
     uint64_t users;        /* with a connection */
+    uint64_t handshakes;   /* that wait for a decision */
     ws_evq_stats events;
 } ws_hub_stats;
 

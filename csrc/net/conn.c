@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/alloc.h"
+#include "hold.h"
 #include "proto/close_code.h"
 #include "pump_inside.h"
 
@@ -61,8 +62,13 @@ end_client(ws_conn *conn)
     }
     const char *why = conn->doom == NULL ? "" : conn->doom;
     client->conn = NULL;
-    ws_hub_end_client(client, WS_CLOSE_ABNORMAL, (ws_text){why, strlen(why)},
-                      conn->close_sent && conn->close_received);
+    if (conn->stranger) {
+        ws_chan_end(&client->chan);
+    } else {
+        ws_hub_end_client(client, WS_CLOSE_ABNORMAL,
+                          (ws_text){why, strlen(why)},
+                          conn->close_sent && conn->close_received);
+    }
     conn->client = NULL;
     ws_client_unref(client);
 }
@@ -75,9 +81,10 @@ end(ws_conn *conn)
         return;
     }
     ws_pump *pump = conn->pump;
-    if (conn->phase == WS_CONN_OPENING) {
+    if (conn->phase == WS_CONN_OPENING || conn->phase == WS_CONN_HELD) {
         ws_count(&pump->counters->failed_handshakes, 1);
     }
+    ws_hold_cut(conn);
     ws_timer_cancel(pump->wheel, &conn->timer);
     ws_inbox_free(conn);
     ws_outbox_free(conn);
@@ -360,6 +367,12 @@ ws_conn_expired(ws_conn *conn)
         ws_count(&conn->pump->counters->timeouts, 1);
         ws_opening_refuse(conn, 408, "The request took too long.\n", NULL);
         break;
+    case WS_CONN_HELD:
+        if (ws_hold_refuse(conn, WS_HELD_EXPIRED,
+                           "The server did not decide in time.\n")) {
+            ws_count(&conn->pump->counters->timeouts, 1);
+        }
+        break;
     case WS_CONN_FRAMES:
         if (!conn->closing) {
             keep_alive(conn);
@@ -388,22 +401,38 @@ ws_conn_hung_up(ws_conn *conn, bool dead)
     // A FIN may stand behind data for which there is no room yet: it is seen
     // when reading goes on. So it is with a unix socket, whose data outlive
     // the peer's end.
-    if (dead && !conn->is_unix) {
+    if (conn->phase == WS_CONN_HELD) {
+        ws_conn_doom(conn, "it did not wait"); // nobody can be asked about it
+    } else if (dead && !conn->is_unix) {
         ws_conn_doom(conn, "the connection broke");
-        ws_conn_reap(conn);
     }
+    ws_conn_reap(conn);
 }
 
 void
 ws_conn_drain(ws_conn *conn)
 {
     const ws_pump_config *config = &conn->pump->settings->config;
+    if (conn->phase == WS_CONN_HELD &&
+        !ws_hold_refuse(conn, WS_HELD_GONE, "The server is going away.\n")) {
+        return; // what was decided comes before the end of the doorbell
+    }
     if (conn->phase == WS_CONN_OPENING) {
         ws_conn_doom(conn, "the server is going away");
-        ws_conn_reap(conn);
     } else if (conn->phase == WS_CONN_ANSWERING &&
                config->close_timeout_ns > 0) {
         ws_conn_begin_closing(conn);
+    }
+    ws_conn_reap(conn);
+}
+
+/* What comes behind a request that waits. */
+static void
+keep_bytes(ws_conn *conn, const uint8_t *data, size_t size)
+{
+    if (!ws_inbox_keep(conn, data, size) &&
+        !ws_hold_refuse(conn, WS_HELD_GONE, "Out of memory.\n")) {
+        ws_conn_doom(conn, "out of memory");
     }
 }
 
@@ -415,7 +444,9 @@ take_bytes(ws_conn *conn, uint8_t *data, size_t size)
         data += taken;
         size -= taken;
     }
-    if (conn->phase == WS_CONN_FRAMES && size > 0) {
+    if (conn->phase == WS_CONN_HELD) {
+        keep_bytes(conn, data, size);
+    } else if (conn->phase == WS_CONN_FRAMES && size > 0) {
         ws_inbox_feed(conn, data, size);
     }
 }

@@ -6,6 +6,8 @@
  * own, over one struct:
  *     conn.c        lws callbacks, deadlines, the end
  *     opening.c     the HTTP request and its answer
+ *     hold.c        waiting for somebody's decision on it
+ *     admit.c       from the request to the client
  *     inbox.c       frames from the client; pausing
  *     unpack.c      its compressed messages
  *     outbox.c      bytes to the client
@@ -30,6 +32,7 @@
 #include "listener.h"
 #include "pages.h"
 #include "proto/frame_decode.h"
+#include "proto/handshake_response.h"
 #include "proto/http_request.h"
 #include "proto/inflate.h"
 #include "proto/utf8.h"
@@ -44,11 +47,15 @@ typedef struct ws_port ws_port;
 
 typedef enum ws_conn_phase {
     WS_CONN_OPENING,   /* reading the request */
+    WS_CONN_HELD,      /* it waits for a decision, see hold.h */
     WS_CONN_ANSWERING, /* writing an answer that is no 101 */
     WS_CONN_FRAMES,    /* a WebSocket: 101 on its way or out */
     WS_CONN_LINGERING, /* all said, our FIN sent; waits for the peer's */
     WS_CONN_ENDED,     /* lws has let go of it */
 } ws_conn_phase;
+
+/* What is kept while it waits, see hold.c. */
+typedef struct ws_hold ws_hold;
 
 /* The request while it comes in; freed with the answer. */
 typedef struct ws_opening {
@@ -104,6 +111,7 @@ struct ws_conn {
     const char *doom;    /* static text: why it must end; NULL: it lives */
 
     bool is_unix;         /* its socket */
+    bool stranger;        /* its client never was in the hub, nor will be */
     ws_port *port;        /* a reference */
     ws_conn *prev, *next; /* of all; `next` also of those to be freed, or still
                              on their way to their pump */
@@ -138,10 +146,13 @@ struct ws_conn {
     uint64_t ping_ns;  /* when the ping was made, its payload; 0: it has its
                           pong, or there is none */
 
-    ws_opening *opening;
+    union {
+        ws_opening *opening; /* OPENING, or NULL */
+        ws_hold *hold;       /* HELD, or NULL */
+    };
     ws_crowd_entry *crowd; /* counted from accept; behind a proxy, from the
                               upgrade; NULL: it is not counted */
-    char *peer;            /* the socket's peer as text; until the upgrade */
+    char *peer; /* the socket's peer as text; until HELD or FRAMES */
 };
 
 /* Has that part brought into the cache, see ws_client_prefetch. */
@@ -216,10 +227,20 @@ size_t ws_opening_feed(ws_conn *conn, const uint8_t *data, size_t size);
 void ws_opening_refuse(ws_conn *conn, int status, const char *text,
                        const char *headers);
 
+/* Answers with that and closes. */
+void ws_opening_answer(ws_conn *conn, const ws_handshake_answer *what);
+
 /* inbox.c */
 
 /* Decodes what the client sent; `data` is changed. */
 void ws_inbox_feed(ws_conn *conn, uint8_t *data, size_t size);
+
+/* Keeps bytes that may not be decoded now, behind those that it keeps already.
+   False: no memory. */
+bool ws_inbox_keep(ws_conn *conn, const uint8_t *data, size_t size);
+
+/* Decodes what was kept while it was no WebSocket yet. */
+void ws_inbox_feed_carry(ws_conn *conn);
 
 /* There may be room for events again, or a rest is over. True: it reads on. */
 bool ws_inbox_resume(ws_conn *conn);

@@ -52,6 +52,7 @@ typedef struct ws_pump_config {
     const char *const *subprotocols; /* in order of preference */
     size_t subprotocol_count;
     bool compression;       /* permessage-deflate, where a client offers it */
+    bool authorize;         /* each handshake waits for a decision: held.h */
     const char *id_query;   /* a client's id is this query parameter; NULL */
     const char *user_query; /* likewise its user */
 } ws_pump_config;

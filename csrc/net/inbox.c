@@ -348,18 +348,16 @@ decode(ws_conn *conn, uint8_t **data, size_t *size)
     }
 }
 
-/* Keeps what was read but may not be decoded now. */
-static void
-keep(ws_conn *conn, const uint8_t *data, size_t size)
+bool
+ws_inbox_keep(ws_conn *conn, const uint8_t *data, size_t size)
 {
     if (size == 0) {
-        return;
+        return true;
     }
     size_t have = conn->carry_size - conn->carry_offset;
     uint8_t *all = ws_malloc(have + size);
     if (all == NULL) {
-        ws_inbox_fail(conn, WS_CLOSE_INTERNAL_ERROR, "out of memory");
-        return;
+        return false;
     }
     if (have > 0) {
         memcpy(all, conn->carry + conn->carry_offset, have);
@@ -369,6 +367,7 @@ keep(ws_conn *conn, const uint8_t *data, size_t size)
     conn->carry = all;
     conn->carry_size = have + size;
     conn->carry_offset = 0;
+    return true;
 }
 
 void
@@ -381,9 +380,23 @@ ws_inbox_feed(ws_conn *conn, uint8_t *data, size_t size)
     if (!conn->paused) {
         decode(conn, &data, &size);
     }
-    if (conn->paused) {
-        keep(conn, data, size);
+    if (conn->paused && !ws_inbox_keep(conn, data, size)) {
+        ws_inbox_fail(conn, WS_CLOSE_INTERNAL_ERROR, "out of memory");
     }
+}
+
+void
+ws_inbox_feed_carry(ws_conn *conn)
+{
+    uint8_t *data = conn->carry;
+    size_t size = conn->carry_size;
+    assert(conn->carry_offset == 0);
+    conn->carry = NULL;
+    conn->carry_size = 0;
+    if (conn->phase == WS_CONN_FRAMES && size > 0) {
+        ws_inbox_feed(conn, data, size);
+    }
+    ws_free(data);
 }
 
 /* The message without a place will not get one. */

@@ -4,6 +4,7 @@
 
 #include "proto/close_code.h"
 #include "proto/frame_encode.h"
+#include "proto/http_request.h"
 #include "proto/origin.h"
 #include "proto/slice.h"
 
@@ -42,6 +43,58 @@ ws_message_close_error(long code, size_t reason_size)
         return "must be at most 123 bytes of UTF-8";
     }
     return NULL;
+}
+
+/* Those that say where the answer ends and what becomes of the connection. */
+static bool
+is_ours(ws_slice name)
+{
+    static const char *const ours[] = {
+        "Connection",
+        "Content-Length",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "TE",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
+    };
+    static const char prefix[] = "Sec-WebSocket-";
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+        if (ws_slice_equal_nocase(name, ws_slice_of(ours[i]))) {
+            return true;
+        }
+    }
+    size_t size = sizeof prefix - 1;
+    return name.size >= size &&
+           ws_slice_equal_nocase((ws_slice){name.data, size},
+                                 ws_slice_of(prefix));
+}
+
+static bool
+is_ascii(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if ((unsigned char)text[i] > 0x7F) {
+            return false;
+        }
+    }
+    return true;
+}
+
+const char *
+ws_message_header_error(const char *name, size_t name_size, const char *value,
+                        size_t value_size)
+{
+    ws_slice key = {name, name_size};
+    if (!is_ascii(name, name_size) || !is_ascii(value, value_size)) {
+        return "must be ASCII";
+    }
+    if (!ws_http_header_valid(key, (ws_slice){value, value_size})) {
+        return "must be a token, and a value without control characters and "
+               "blanks around it";
+    }
+    return is_ours(key) ? "is for the server to say" : NULL;
 }
 
 bool

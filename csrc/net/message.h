@@ -36,6 +36,18 @@ ws_msg *ws_message_new(ws_message_kind kind, const void *data, size_t size,
    123 bytes. The reason is valid UTF-8 already. */
 const char *ws_message_close_error(long code, size_t reason_size);
 
+/* What fits with all else into a pump's buffer. */
+enum {
+    WS_MESSAGE_HEADERS_MAX = 8192, /* bytes of header lines, each with CRLF */
+    WS_MESSAGE_BODY_MAX = 4096,    /* bytes of an answer's body */
+};
+
+/* NULL, or a static text that says what is wrong with a header line of the
+   application's, in an answer or in a 101: not valid, not ASCII, or one that
+   is ours. */
+const char *ws_message_header_error(const char *name, size_t name_size,
+                                    const char *value, size_t value_size);
+
 /* Whether the text may be offered as a subprotocol: a token. */
 bool ws_message_subprotocol_valid(const char *text);
 

@@ -1,10 +1,10 @@
-#include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "admit.h"
 #include "conn.h"
 #include "core/alloc.h"
 #include "door.h"
+#include "hold.h"
 #include "proto/deflate_offer.h"
 #include "proto/handshake.h"
 #include "proto/handshake_response.h"
@@ -13,22 +13,19 @@
 #include "pump_inside.h"
 
 enum {
-    ANSWER_MAX = 1280,    // our answers, without pages
-    GENERATED_BYTES = 16, // of randomness in an id of ours
-    HEAD_FIRST = 1024,    // bytes of a request that there is room for at once
+    HEAD_FIRST = 1024, // bytes of a request that there is room for at once
 };
 
-/* What is known of the client before there is one. */
+/* What is found out about it; `known` points into the rest, and into the
+   request. */
 typedef struct applicant {
+    ws_applicant known;
     ws_handshake judged;
     char id[WS_CLIENT_ID_MAX + 1];
     char user[WS_CLIENT_ID_MAX + 1];
     char remote[64];
-    ws_network addr;     // its address; unless `uncounted`, of the crowd
-    bool uncounted;      // it is counted already, or is not to be
-    ws_client_info info; // points into the above and into the request
-    const char *subprotocol;
-    ws_deflate_agreement deflate;
+    ws_network addr; // its address; unless `uncounted`, of the crowd
+    bool uncounted;  // it is counted already, or is not to be
 } applicant;
 
 static void
@@ -38,11 +35,11 @@ free_opening(ws_conn *conn)
     conn->opening = NULL;
 }
 
-static void
-answer(ws_conn *conn, const ws_handshake_answer *what)
+void
+ws_opening_answer(ws_conn *conn, const ws_handshake_answer *what)
 {
-    char buf[ANSWER_MAX];
-    size_t size = ws_handshake_response(buf, sizeof buf, what);
+    char *buf = (char *)conn->pump->scratch;
+    size_t size = ws_handshake_response(buf, sizeof conn->pump->scratch, what);
     ws_conn_begin_answer(conn);
     free_opening(conn);
     if (size == 0 || !ws_outbox_put(conn, buf, size)) {
@@ -67,12 +64,12 @@ ws_opening_refuse(ws_conn *conn, int status, const char *text,
                                    ws_slice_of("HEAD"));
     }
     ws_count(&conn->pump->counters->refused_handshakes, 1);
-    answer(conn, &(ws_handshake_answer){
-                     .status = status,
-                     .body = ws_slice_of(text),
-                     .headers = headers,
-                     .head_only = head_only,
-                 });
+    ws_opening_answer(conn, &(ws_handshake_answer){
+                                .status = status,
+                                .body = ws_slice_of(text),
+                                .headers = headers,
+                                .head_only = head_only,
+                            });
 }
 
 /* A GET or HEAD that asks for no WebSocket. */
@@ -87,12 +84,13 @@ serve_plain(ws_conn *conn, const ws_handshake *judged)
         ws_count(&pump->counters->served_pages, 1);
         conn->page = page;
         conn->page_offset = judged->head_only ? page->body_size : 0;
-        answer(conn, &(ws_handshake_answer){
-                         .status = 200,
-                         .content_type = page->type,
-                         .body = {NULL, page->body_size},
-                         .head_only = true, // the body is sent from the page
-                     });
+        ws_opening_answer(
+            conn, &(ws_handshake_answer){
+                      .status = 200,
+                      .content_type = page->type,
+                      .body = {NULL, page->body_size},
+                      .head_only = true, // the body is sent from the page
+                  });
     } else if (conn->port->path == NULL ||
                ws_slice_equal(path, ws_slice_of(conn->port->path))) {
         ws_opening_refuse(conn, 426, "A WebSocket is served here.\n", NULL);
@@ -110,8 +108,8 @@ find_remote(const ws_conn *conn, applicant *who)
     size_t count = settings->config.trusted_proxy_count;
     ws_network addr;
 
-    who->info.peer = (ws_text){conn->peer, strlen(conn->peer)};
-    who->info.remote = who->info.peer;
+    who->known.info.peer = (ws_text){conn->peer, strlen(conn->peer)};
+    who->known.info.remote = who->known.info.peer;
     who->uncounted = !ws_door_trusts(conn->pump, conn->peer, &who->addr);
     if (who->uncounted) {
         return;
@@ -133,7 +131,7 @@ find_remote(const ws_conn *conn, applicant *who)
     }
     if (found) {
         ws_network_format(&who->addr, who->remote);
-        who->info.remote = (ws_text){who->remote, strlen(who->remote)};
+        who->known.info.remote = (ws_text){who->remote, strlen(who->remote)};
     }
     who->uncounted =
         settings->config.max_clients_per_ip == 0 || who->addr.is_unix;
@@ -163,35 +161,14 @@ take_parameter(ws_conn *conn, const char *name, char *out, ws_text *text)
     return true;
 }
 
-/* An id that nobody can guess or has had before; false: no randomness. */
-static bool
-generate_id(applicant *who)
-{
-    uint8_t random[GENERATED_BYTES];
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
-        return false;
-    }
-    for (size_t i = 0; i < sizeof random; i++) {
-        (void)snprintf(who->id + 2 * i, 3, "%02x", random[i]);
-    }
-    who->info.id = (ws_text){who->id, 2 * sizeof random};
-    return true;
-}
-
 static bool
 identify(ws_conn *conn, applicant *who)
 {
     const ws_pump_config *config = &conn->pump->settings->config;
-    if (!take_parameter(conn, config->id_query, who->id, &who->info.id) ||
-        !take_parameter(conn, config->user_query, who->user,
-                        &who->info.user)) {
-        return false;
-    }
-    if (who->info.id.data == NULL && !generate_id(who)) {
-        ws_opening_refuse(conn, 503, "There is no randomness.\n", NULL);
-        return false;
-    }
-    return true;
+    return take_parameter(conn, config->id_query, who->id,
+                          &who->known.info.id) &&
+           take_parameter(conn, config->user_query, who->user,
+                          &who->known.info.user);
 }
 
 /* The rules that the request alone cannot decide; false: answered. */
@@ -217,107 +194,32 @@ is_welcome(ws_conn *conn, const applicant *who)
     return true;
 }
 
-/* Takes back what was done for the client, and tells it why. */
+/* It has kept all rules. */
 static void
-refuse_join(ws_conn *conn, const applicant *who, ws_client *client, ws_err err)
+let_in(ws_conn *conn, applicant *who)
 {
-    ws_client_unref(client);
-    ws_outbox_free(conn); // the 101
-    if (!who->uncounted) {
-        ws_crowd_leave(conn->pump->crowd, conn->crowd);
-        conn->crowd = NULL;
+    const ws_pump_config *config = &conn->pump->settings->config;
+    const ws_opening *opening = conn->opening;
+    const char *subprotocol = ws_handshake_select(
+        &opening->request, config->subprotocols, config->subprotocol_count);
+
+    who->known.key = who->judged.key;
+    who->known.subprotocol = subprotocol;
+    if (subprotocol != NULL) {
+        who->known.info.subprotocol =
+            (ws_text){subprotocol, strlen(subprotocol)};
     }
-    if (err == WS_ERR_IN_USE) {
-        ws_opening_refuse(conn, 409, "The client id is in use.\n", NULL);
-    } else if (err == WS_ERR_TOO_MANY) {
-        ws_opening_refuse(conn, 503, "Too many clients.\n",
-                          "Retry-After: 10\r\n");
+    who->known.info.request =
+        (ws_text){opening->head, opening->request.head_size};
+    if (!identify(conn, who) ||
+        (!who->uncounted && !ws_admit_count(conn, &who->known, &who->addr))) {
+        return;
+    }
+    if (config->authorize) {
+        ws_hold_begin(conn, &who->known);
     } else {
-        ws_opening_refuse(conn, 503, "The server cannot take clients now.\n",
-                          "Retry-After: 10\r\n");
+        ws_admit(conn, &who->known, &(ws_join){.replace = false});
     }
-}
-
-/* Puts the 101 in front of everything that will ever be sent. */
-static bool
-put_switch(ws_conn *conn, const applicant *who)
-{
-    char buf[ANSWER_MAX];
-    char extensions[WS_DEFLATE_RESPONSE_MAX];
-    ws_handshake_upgrade upgrade = {
-        .key = who->judged.key,
-        .subprotocol = who->subprotocol,
-    };
-    if (who->deflate.window_bits > 0) {
-        ws_deflate_response(&who->deflate, extensions);
-        upgrade.extensions = extensions;
-    }
-    size_t size = ws_handshake_switch(buf, sizeof buf, &upgrade);
-    return size > 0 && ws_outbox_put(conn, buf, size);
-}
-
-/* Compression as it was agreed on, if it was. */
-static void
-apply_deflate(ws_conn *conn, ws_client *client, const applicant *who)
-{
-    const ws_pump *pump = conn->pump;
-    int bits = who->deflate.window_bits;
-    ws_frame_decoder_init(&conn->decoder,
-                          bits > 0 ? &pump->settings->decode_compressed
-                                   : &pump->settings->decode);
-    if (bits > 0) {
-        conn->compression = true;
-        client->encoder = ws_compress_encoder(pump->compress, bits);
-    }
-}
-
-/* Counts it, where it is not counted already; false: answered. */
-static bool
-enter_crowd(ws_conn *conn, const applicant *who)
-{
-    const ws_pump *pump = conn->pump;
-    ws_err err =
-        who->uncounted
-            ? WS_OK
-            : ws_crowd_enter(pump->crowd, &who->addr,
-                             pump->settings->config.max_clients_per_ip,
-                             &conn->crowd);
-    if (err == WS_ERR_TOO_MANY) {
-        ws_opening_refuse(conn, 503, "Too many clients of this address.\n",
-                          "Retry-After: 10\r\n");
-    } else if (err != WS_OK) {
-        refuse_join(conn, who, NULL, err);
-    }
-    return err == WS_OK;
-}
-
-/* Makes the client and opens the WebSocket. */
-static void
-admit(ws_conn *conn, applicant *who)
-{
-    ws_pump *pump = conn->pump;
-    if (!enter_crowd(conn, who)) {
-        return;
-    }
-    ws_client *client = ws_client_new(pump->hub, pump->wake, &who->info);
-    if (client == NULL || !put_switch(conn, who)) {
-        refuse_join(conn, who, client, WS_ERR_NOMEM);
-        return;
-    }
-    client->conn = conn;
-    apply_deflate(conn, client, who);
-    ws_err err = ws_hub_join(pump->hub, client);
-    if (err != WS_OK) {
-        refuse_join(conn, who, client, err);
-        return;
-    }
-    conn->client = client;
-    conn->phase = WS_CONN_FRAMES;
-    free_opening(conn);
-    ws_free(conn->peer);
-    conn->peer = NULL;
-    ws_conn_opened(conn);
-    ws_outbox_write(conn);
 }
 
 static void
@@ -325,7 +227,7 @@ decide(ws_conn *conn)
 {
     const ws_pump_config *config = &conn->pump->settings->config;
     ws_opening *opening = conn->opening;
-    applicant who = {.subprotocol = NULL};
+    applicant who = {.uncounted = false};
 
     ws_handshake_judge(&opening->request, &who.judged);
     if (who.judged.kind == WS_HANDSHAKE_PLAIN) {
@@ -338,7 +240,7 @@ decide(ws_conn *conn)
         return;
     }
     if (config->compression &&
-        !ws_deflate_negotiate(&opening->request, &who.deflate)) {
+        !ws_deflate_negotiate(&opening->request, &who.known.deflate)) {
         ws_opening_refuse(conn, 400,
                           "Sec-WebSocket-Extensions is not a list of "
                           "extensions.\n",
@@ -346,17 +248,9 @@ decide(ws_conn *conn)
         return;
     }
     find_remote(conn, &who);
-    if (!is_welcome(conn, &who) || !identify(conn, &who)) {
-        return;
+    if (is_welcome(conn, &who)) {
+        let_in(conn, &who);
     }
-    who.subprotocol = ws_handshake_select(
-        &opening->request, config->subprotocols, config->subprotocol_count);
-    if (who.subprotocol != NULL) {
-        who.info.subprotocol =
-            (ws_text){who.subprotocol, strlen(who.subprotocol)};
-    }
-    who.info.request = (ws_text){opening->head, opening->request.head_size};
-    admit(conn, &who);
 }
 
 /* Makes room for so many bytes more, as far as a head may grow: who says

@@ -7,6 +7,7 @@
 #include "args.h"
 #include "convert.h"
 #include "core/lock.h"
+#include "handshake.h"
 #include "hub.h"
 #include "raise.h"
 #include "values.h"
@@ -118,6 +119,26 @@ keep_or_let_go(py_hub *hub, ws_event_kind kind, py_client *client)
     }
 }
 
+/* The same as open_event. */
+static PyObject *
+open_authorize(py_state *state, py_hub *hub, ws_event *event)
+{
+    PyObject *made = NULL;
+    PyObject *handshake = py_handshake_new(state, hub->home, event->held);
+    if (handshake != NULL) {
+        made = py_make_authorize(state, handshake);
+    }
+    if (made == NULL) {
+        bool back = ws_evq_put_back(ws_hub_events(hub->core), event);
+        (void)back; // needs no memory
+    } else {
+        py_handshake_arm(handshake);
+        ws_event_release(event);
+    }
+    Py_XDECREF(handshake);
+    return made;
+}
+
 /* The Python event of a core event, which is used up; where there is no memory
    for it, it goes back to be taken again. */
 static PyObject *
@@ -145,6 +166,9 @@ take(py_state *state, py_hub *hub)
 {
     ws_event event = {.kind = WS_EVENT_NOTICE};
     while (ws_hub_take_event(hub->core, &event)) {
+        if (event.kind == WS_EVENT_AUTHORIZE) {
+            return open_authorize(state, hub, &event);
+        }
         if (event.kind != WS_EVENT_NOTICE) {
             return open_event(state, hub, &event);
         }

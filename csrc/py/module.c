@@ -5,6 +5,7 @@
 #include "client.h"
 #include "convert.h"
 #include "core/fork.h"
+#include "decision.h"
 #include "hub.h"
 #include "raise.h"
 #include "state.h"
@@ -24,6 +25,7 @@ static const own_type own_types[] = {
     {AT(listener_type), &py_listener_spec, "Listener"},
     {AT(events_type), &py_events_spec, "EventIterator"},
     {AT(prepared_type), &py_prepared_spec, "PreparedMessage"},
+    {AT(handshake_type), &py_handshake_spec, "Handshake"},
 };
 
 /* What it holds of others'. */
@@ -42,6 +44,9 @@ static const foreign foreigners[] = {
     {AT(connected), "wssend.events", "Connected"},
     {AT(message), "wssend.events", "Message"},
     {AT(disconnected), "wssend.events", "Disconnected"},
+    {AT(authorize), "wssend.events", "Authorize"},
+    {AT(accept), "wssend.authorize", "Accept"},
+    {AT(reject), "wssend.authorize", "Reject"},
     {AT(send_report), "wssend.report", "SendReport"},
     {AT(client_stats), "wssend.stats", "ClientStats"},
     {AT(hub_stats), "wssend.stats", "HubStats"},
@@ -54,17 +59,12 @@ typedef struct kept_name {
 } kept_name;
 
 static const kept_name kept_names[] = {
-    {AT(name_client), "client"},
-    {AT(name_client_id), "client_id"},
-    {AT(name_data), "data"},
-    {AT(name_code), "code"},
-    {AT(name_reason), "reason"},
-    {AT(name_clean), "clean"},
-    {AT(name_queued), "queued"},
-    {AT(name_queued_bytes), "queued_bytes"},
-    {AT(name_oldest_age), "oldest_age"},
-    {AT(name_full), "full"},
-    {AT(name_closed), "closed"},
+    {AT(name_client), "client"},       {AT(name_client_id), "client_id"},
+    {AT(name_data), "data"},           {AT(name_code), "code"},
+    {AT(name_reason), "reason"},       {AT(name_clean), "clean"},
+    {AT(name_queued), "queued"},       {AT(name_queued_bytes), "queued_bytes"},
+    {AT(name_handshake), "handshake"}, {AT(name_oldest_age), "oldest_age"},
+    {AT(name_full), "full"},           {AT(name_closed), "closed"},
     {AT(name_failed), "failed"},
 };
 
@@ -232,6 +232,10 @@ PyDoc_STRVAR(send_doc,
 static PyMethodDef module_methods[] = {
     {"send", (PyCFunction)(void (*)(void))module_send,
      METH_FASTCALL | METH_KEYWORDS, send_doc},
+    {"_check_accept", (PyCFunction)(void (*)(void))py_check_accept,
+     METH_FASTCALL, NULL},
+    {"_check_reject", (PyCFunction)(void (*)(void))py_check_reject,
+     METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -10,6 +10,7 @@
 enum {
     MAX_EVENTS = 1 << 24,
     MAX_CLIENTS = 1 << 30,
+    MAX_HANDSHAKES = 1 << 20,
     // Sockets beside the clients that a limit on these allows at the least.
     SPARE_CONNECTIONS = 128,
     SEND_BUFFER_MAX = 1 << 30,
@@ -24,6 +25,7 @@ typedef struct given {
     PyObject *ping_interval, *ping_timeout, *open_timeout, *close_timeout;
     PyObject *origins, *subprotocols, *compression;
     PyObject *id_query, *user_query, *release_gil, *pumps;
+    PyObject *authorize, *max_handshakes;
 } given;
 
 static bool
@@ -49,16 +51,18 @@ parse(given *g, PyObject *args, PyObject *kwargs)
                             "user_query",
                             "release_gil",
                             "pumps",
+                            "authorize",
+                            "max_handshakes",
                             NULL};
     *g = (given){.send_queue = NULL};
     return PyArg_ParseTupleAndKeywords(
-        args, kwargs, "|$OOOOOOOOOOOOOOOOOOOO:WSHub", names, &g->send_queue,
+        args, kwargs, "|$OOOOOOOOOOOOOOOOOOOOOO:WSHub", names, &g->send_queue,
         &g->send_queue_bytes, &g->send_buffer, &g->max_message_size,
         &g->max_events, &g->max_event_bytes, &g->max_clients,
         &g->max_clients_per_ip, &g->trusted_proxies, &g->ping_interval,
         &g->ping_timeout, &g->open_timeout, &g->close_timeout, &g->origins,
         &g->subprotocols, &g->compression, &g->id_query, &g->user_query,
-        &g->release_gil, &g->pumps);
+        &g->release_gil, &g->pumps, &g->authorize, &g->max_handshakes);
 }
 
 /* An int with a default. */
@@ -154,6 +158,36 @@ get_pumps(PyObject *value, ws_pump_config *config)
     bool good = get_int("pumps", value, 1, 1, WS_PUMPS_MAX, &pumps);
     config->pumps = (size_t)pumps;
     return good;
+}
+
+/* A name from the query beside one from the decision? */
+static bool
+check_no_query(const py_options *options)
+{
+    if (options->id_query == NULL && options->user_query == NULL) {
+        return true;
+    }
+    PyErr_Format(PyExc_ValueError,
+                 "authorize=True goes without %s: the decision names id and "
+                 "user",
+                 options->id_query != NULL ? "id_query" : "user_query");
+    return false;
+}
+
+/* Behind get_lists. */
+static bool
+get_authorize(const given *g, py_options *options)
+{
+    long long most = 0;
+    bool *on = &options->config.authorize;
+    if (!get_int("max_handshakes", g->max_handshakes, 1024, 1, MAX_HANDSHAKES,
+                 &most) ||
+        (g->authorize != NULL &&
+         !py_get_bool("authorize", g->authorize, on))) {
+        return false;
+    }
+    options->limits.max_handshakes = (size_t)most;
+    return !*on || check_no_query(options);
 }
 
 static bool
@@ -336,7 +370,7 @@ py_options_get(py_options *options, PyObject *args, PyObject *kwargs)
     bool fine =
         get_send_limits(&g, options) && get_inbound_limits(&g, options) &&
         get_client_limits(&g, options) && get_times(&g, &options->config) &&
-        get_lists(&g, options) &&
+        get_lists(&g, options) && get_authorize(&g, options) &&
         get_compression(g.compression, &options->config.compression) &&
         (g.release_gil == NULL ||
          py_get_bool("release_gil", g.release_gil, &options->release_gil)) &&

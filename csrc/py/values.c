@@ -146,13 +146,13 @@ py_make_hub_stats(py_state *state, const ws_hub_stats *stats,
                   const ws_pump_counters *counters, PyObject *pumps)
 {
     PyObject *rest = Py_BuildValue(
-        "{sN sK sK sK sK sK sK sK sI sn sK sK}", "pumps", pumps, "queued",
+        "{sN sK sK sK sK sK sK sK sK sI sn sK sK}", "pumps", pumps, "queued",
         stats->queued, "queued_bytes", stats->queued_bytes, "clients",
         stats->clients, "closing", stats->closing, "joined", stats->joined,
-        "topics", stats->topics, "users", stats->users, "events",
-        (unsigned)stats->events.messages, "event_bytes",
-        (Py_ssize_t)stats->events.bytes, "events_total", stats->events.queued,
-        "events_dropped", stats->events.dropped);
+        "topics", stats->topics, "users", stats->users, "handshakes",
+        stats->handshakes, "events", (unsigned)stats->events.messages,
+        "event_bytes", (Py_ssize_t)stats->events.bytes, "events_total",
+        stats->events.queued, "events_dropped", stats->events.dropped);
     PyObject *fields = join_fields(count_fields(&stats->counts), rest);
     return make_from(state, state->hub_stats,
                      join_fields(fields, pump_fields(counters)));
@@ -181,7 +181,7 @@ make_message_data(const ws_event *event)
 }
 
 static int
-set_end(const py_state *state, PyObject *self, const ws_client *client)
+set_end(const py_state *state, PyObject *self, ws_client *client)
 {
     if (set_field(self, state->name_code,
                   PyLong_FromLong(client->close_code)) < 0 ||
@@ -190,7 +190,23 @@ set_end(const py_state *state, PyObject *self, const ws_client *client)
                                     client->close_reason_size})) < 0) {
         return -1;
     }
-    return set_field(self, state->name_clean, PyBool_FromLong(client->clean));
+    // One that was replaced may have to be closed yet.
+    bool clean =
+        ws_client_get_state(client) == WS_CLIENT_CLOSED && client->clean;
+    return set_field(self, state->name_clean, PyBool_FromLong(clean));
+}
+
+PyObject *
+py_make_authorize(py_state *state, PyObject *handshake)
+{
+    PyObject *self = make_blank(state, state->authorize);
+    if (self != NULL) {
+        Py_INCREF(handshake);
+        if (set_field(self, state->name_handshake, handshake) < 0) {
+            Py_CLEAR(self);
+        }
+    }
+    return self;
 }
 
 static PyTypeObject *
@@ -204,6 +220,7 @@ event_type(const py_state *state, ws_event_kind kind)
     case WS_EVENT_DISCONNECTED:
         return state->disconnected;
     case WS_EVENT_NOTICE:
+    case WS_EVENT_AUTHORIZE:
         break;
     }
     return NULL;

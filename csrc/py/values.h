@@ -19,7 +19,10 @@ PyObject *py_make_hub_stats(py_state *state, const ws_hub_stats *stats,
                             const ws_pump_counters *counters, PyObject *pumps);
 PyObject *py_make_request(py_state *state, const ws_client_info *info);
 
-/* `client` is the event's WSClient; NOTICE has no such value. */
+PyObject *py_make_authorize(py_state *state, PyObject *handshake);
+
+/* `client` is the event's WSClient; NOTICE and AUTHORIZE have no such value.
+ */
 PyObject *py_make_event(py_state *state, const ws_event *event,
                         py_client *client);
 

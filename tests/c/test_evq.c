@@ -35,7 +35,7 @@ say(ws_client *client, size_t size, char tag)
 }
 
 /* Takes one event and tells it in a letter: '+' Connected, '-' Disconnected,
-   '!' a notice, '.' none, otherwise the message's tag. */
+   '!' a notice, '?' Authorize, '.' none, otherwise the message's tag. */
 static char
 take_one(ws_hub *hub, ws_client **whose, bool *room)
 {
@@ -44,7 +44,7 @@ take_one(ws_hub *hub, ws_client **whose, bool *room)
     if (!ws_evq_take(ws_hub_events(hub), &event, &any_room)) {
         return '.';
     }
-    char letter = '?';
+    char letter = ' ';
     switch (event.kind) {
     case WS_EVENT_CONNECTED:
         letter = '+';
@@ -54,6 +54,9 @@ take_one(ws_hub *hub, ws_client **whose, bool *room)
         break;
     case WS_EVENT_NOTICE:
         letter = '!';
+        break;
+    case WS_EVENT_AUTHORIZE:
+        letter = '?';
         break;
     case WS_EVENT_MESSAGE:
         letter = (char)ws_inbound_data(event.message)[0];

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 C_WITHOUT_TEST: dict[str, str] = {
     "err": "one table; -Werror=switch guards its users",
     "hub_events": "part of hub.h: test_hub.c",
+    "hub_join": "part of hub.h: test_hub.c, test_hold.c",
     "hub_pumps": "part of hub.h: test_hub.c",
     "hub_topics": "part of hub.h: test_hub.c",
     "hub_totals": "part of hub.h: test_hub.c",
@@ -32,8 +33,10 @@ PY_WITHOUT_TEST: dict[str, str] = {
     "args": "parses the calls: test_send.py, test_hub.py",
     "attributes": "test_client.py",
     "convert": "test_options.py, test_stats.py",
+    "decision": "what is decided: test_authorize.py",
     "ending": "flush and close: test_hub.py",
     "exclude": "the argument of broadcast and publish: test_hub.py",
+    "handshake": "test_authorize.py",
     "home": "test_fork.py",
     "keep": "test_client.py",
     "lifetime": "test_exit.py, test_fork.py, test_hub.py",
