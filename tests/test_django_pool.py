@@ -7,10 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import django_kit
 import pytest
-from django.contrib.auth.models import User
 from django.db import connections
+from django_kit import User
 from kit import Background, until
 from wsclient import TIMEOUT
 
@@ -44,7 +43,7 @@ def test_the_jobs_of_a_key_are_done_in_order() -> None:
         for number in range(300):
             for key, numbers in done.items():
                 threads.submit(key, lambda n=number, to=numbers: to.append(n))
-    assert done == dict.fromkeys("abc", list(range(300)))
+    assert done == {key: list(range(300)) for key in "abc"}
 
 
 def test_a_key_that_is_stuck_delays_no_other() -> None:
@@ -141,6 +140,3 @@ def test_closing_frees_who_waits_for_room() -> None:
     assert not threads.close(0)
     waiting.result()
     gate.open.set()
-
-
-assert django_kit

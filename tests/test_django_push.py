@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import django_kit
 import pytest
-from django.contrib.auth.models import AnonymousUser, User
 from django.db import transaction
 from django.test import override_settings
 from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy
+from django_kit import AnonymousUser, User, new_user
 from kit import Server, serving
 from wsclient import Client
 
@@ -132,7 +131,7 @@ def test_the_encoder_can_be_chosen(server: Server) -> None:
 
 
 def test_all_connections_of_a_user_get_it_and_nobody_else(server: Server) -> None:
-    ada, grace = django_kit.new_user(), django_kit.new_user()
+    ada, grace = new_user(), new_user()
     tabs = [dial(server, ada, "a"), dial(server, ada, "b")]
     other = dial(server, grace, "c")
     report = send_to_user(ada, "for ada")
@@ -144,7 +143,7 @@ def test_all_connections_of_a_user_get_it_and_nobody_else(server: Server) -> Non
 
 
 def test_a_user_may_be_lazy_or_a_key(server: Server) -> None:
-    ada = django_kit.new_user()
+    ada = new_user()
     client = dial(server, ada)
     for user in (SimpleLazyObject(lambda: ada), ada.pk, str(ada.pk)):
         send_to_user(user, "hello")
@@ -195,7 +194,7 @@ def test_a_topic_must_be_a_text(topic: Any) -> None:
 
 
 def test_a_user_can_be_closed_everywhere(server: Server) -> None:
-    ada, grace = django_kit.new_user(), django_kit.new_user()
+    ada, grace = new_user(), new_user()
     tabs = [dial(server, ada, "a"), dial(server, ada, "b")]
     other = dial(server, grace, "c")
     close_user(ada, 4401, "logged out")
@@ -220,7 +219,7 @@ def undone() -> Iterator[None]:
 def test_a_push_waits_for_the_commit(server: Server) -> None:
     client = dial(server)
     with transaction.atomic():
-        user = django_kit.new_user()
+        user = new_user()
         data = {"name": user.username}
         assert broadcast(data, on_commit=True) is None
         data["name"] = "changed later"
@@ -236,7 +235,7 @@ def test_a_push_waits_for_the_commit(server: Server) -> None:
 def test_a_rollback_pushes_nothing(server: Server) -> None:
     client = dial(server)
     with undone():
-        user = django_kit.new_user()
+        user = new_user()
         broadcast("never", on_commit=True)
         send_to_user(user, "never", on_commit=True)
         publish("news", "never", on_commit=True)
@@ -267,7 +266,7 @@ def test_a_push_that_fails_after_the_commit_is_logged(
     hub = wssend.WSHub()
     hub.close()
     with override_hub(hub), caplog.at_level(logging.ERROR), transaction.atomic():
-        user = django_kit.new_user()
+        user = new_user()
         broadcast("lost", on_commit=True)
     assert User.objects.filter(pk=user.pk).exists()
     assert "HubClosed" in caplog.text

@@ -25,7 +25,10 @@ class LazyNonce:
 
 
 def render(
-    text: str, request: Any = None, setting: dict[str, Any] | None = None, **context: Any
+    text: str,
+    request: Any = None,
+    setting: dict[str, Any] | None = None,
+    **context: Any,
 ) -> str:
     template = Template("{% load wssend %}" + text)
     with override_settings(WSSEND=HERE | (setting or {})):
@@ -99,5 +102,5 @@ def test_the_script_has_the_nonce_of_the_context_or_of_the_request() -> None:
 
 
 def test_a_template_without_its_request_is_told_what_it_lacks() -> None:
-    with pytest.raises(ImproperlyConfigured, match="context_processors.request"):
+    with pytest.raises(ImproperlyConfigured, match=r"context_processors\.request"):
         render("{% wssend_url %}")

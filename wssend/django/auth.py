@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from asyncio import iscoroutinefunction
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -105,6 +106,7 @@ def _read_only(store: type[Any]) -> type[Any]:
         def flush(self) -> None:
             self.clear()
 
+    ReadOnly.__qualname__ = store.__qualname__  # sessions are signed with it
     return ReadOnly
 
 
@@ -163,6 +165,8 @@ def judge(handshake: Handshake, settings: Settings) -> Accept | Reject:
     request = Request(handshake)
     verdict: Any = True
     if settings.authorize is not None:
+        if iscoroutinefunction(settings.authorize):
+            _ = request.user.is_authenticated  # looked up here: there, it may not be
         verdict = plain(settings.authorize)(request, request.user)
     if isinstance(verdict, wssend.Reject):
         return verdict

@@ -15,10 +15,12 @@ import json
 import logging
 from asyncio import iscoroutinefunction
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
+from django.core.exceptions import ValidationError
 from django.dispatch import Signal
 from django.utils.functional import SimpleLazyObject
 
@@ -50,7 +52,8 @@ class Message:
         client: Who sent it, a :class:`wssend.WSClient`: ``message.client.send()``.
         data: ``str`` for a text message, ``bytes`` for a binary one.
         user: Whose connection it is; ``AnonymousUser`` where nobody's. It is looked
-            up at first use, so it is as it is now, not as at the login.
+            up at first use, so it is as it is now, not as at the login; in a
+            coroutine ``await message.auser()`` does so.
     """
 
     def __init__(self, client: WSClient, data: str | bytes) -> None:
@@ -61,6 +64,11 @@ class Message:
     def user(self) -> Any:
         """Whose connection it is."""
         return user_of(self.client)
+
+    async def auser(self) -> Any:
+        """Whose connection it is, in a receiver that is a coroutine function."""
+        await sync_to_async(lambda: self.user.is_authenticated)()
+        return self.user
 
     @cached_property
     def json(self) -> Any:
@@ -97,9 +105,10 @@ def load_user(key: str | None) -> Any:
 
     if key is not None:
         for backend in get_backends():
-            user = backend.get_user(key)
-            if user is not None:
-                return user
+            with suppress(ValueError, ValidationError):  # no primary key
+                user = backend.get_user(key)
+                if user is not None:
+                    return user
     return AnonymousUser()
 
 

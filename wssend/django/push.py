@@ -20,8 +20,7 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
@@ -133,13 +132,14 @@ def _push(
         raise ValueError("wait: nobody waits for a push that on_commit puts off")
     payload, text = encode(data)
     where = () if target is None else (target,)
-    job: Callable[[], SendReport | None] = partial(
-        call, name, *where, payload, text=text, wait=wait
-    )
-    if on_commit:
-        transaction.on_commit(job, using=using, robust=True)
-        return None
-    return job()
+
+    def push() -> SendReport | None:
+        return call(name, *where, payload, text=text, wait=wait)
+
+    if not on_commit:
+        return push()
+    transaction.on_commit(push, using=using, robust=True)
+    return None
 
 
 def user_key(user: Any) -> str:
