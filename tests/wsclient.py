@@ -128,7 +128,7 @@ class Client:
             self.socket.close()
             raise
 
-    def _shake_hands(self, target: str, headers: Iterable[tuple[str, str]]) -> str:
+    def _send_request(self, target: str, headers: Iterable[tuple[str, str]]) -> None:
         lines = [
             f"GET {target} HTTP/1.1",
             "Upgrade: websocket",
@@ -138,10 +138,16 @@ class Client:
             *(f"{name}: {value}" for name, value in headers),
         ]
         self.socket.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+
+    def _read_head(self) -> str:
         while b"\r\n\r\n" not in self._unread:
             self._read_more()
         head, _, self._unread = self._unread.partition(b"\r\n\r\n")
-        response = head.decode("latin-1")
+        return head.decode("latin-1")
+
+    def _shake_hands(self, target: str, headers: Iterable[tuple[str, str]]) -> str:
+        self._send_request(target, headers)
+        response = self._read_head()
         assert response.startswith("HTTP/1.1 101 "), response
         return response
 
@@ -254,3 +260,34 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response of HTTP that is no 101."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+class Asker(Client):
+    """A client that has sent its request, and may have to wait for the answer."""
+
+    def _shake_hands(self, target: str, headers: Iterable[tuple[str, str]]) -> str:
+        self._send_request(target, headers)
+        return ""
+
+    def opened(self) -> Asker:
+        """Wait for the 101."""
+        self.response = self._read_head()
+        assert self.response.startswith("HTTP/1.1 101 "), self.response
+        return self
+
+    def answer(self) -> Answer:
+        """Wait for an answer that is no 101, and for the end of TCP."""
+        first, *lines = self._read_head().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines)
+        body = self._read(int(headers["Content-Length"])).decode()
+        self.expect_end()
+        return Answer(int(first.split()[1]), headers, body)

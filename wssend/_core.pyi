@@ -19,7 +19,6 @@ class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
 def send(client: WSClient | None, data: _Data, *, text: bool | None = None) -> None: ...
-
 def _check_accept(
     user: str | None,
     id: str | None,
@@ -32,6 +31,7 @@ def _check_accept(
 def _check_reject(
     status: int, body: str, headers: _Headers, close_code: int | None, /
 ) -> tuple[tuple[str, str], ...]: ...
+
 @final
 class Handshake:
     @property

@@ -15,6 +15,7 @@
 #define WS_TESTS_LIFE_H
 
 #include "core/flush.h"
+#include "core/held.h"
 #include "guest.h"
 
 typedef struct life_setup {
@@ -23,6 +24,7 @@ typedef struct life_setup {
     int tls;          /* version, on TCP; 0: none */
     bool compression; /* permessage-deflate, for some guests */
     size_t pumps;     /* 0: one */
+    bool authorize;   /* all are asked about, and two guests more come */
     bool abrupt;      /* what is open in the end is cut */
     /* Whether loading an identity may fail with that errno or, 0, for what is
        in the file; NULL: with ENOMEM alone. */
@@ -36,7 +38,8 @@ enum {
     LIFE_MAX_MSGS = 40,
     LIFE_MESSAGE = 8192, /* bytes, of what stalls a guest */
     LIFE_MAX_EVENTS = 6,
-    LIFE_GUESTS = 7,
+    LIFE_GUESTS = 9,
+    LIFE_ASKED = 7, /* from here on: those that come with `authorize` */
 };
 
 typedef struct life {
@@ -51,7 +54,17 @@ typedef struct life {
     uint64_t accepted, refused, refused_closed;
 } life;
 
-enum { TALKER, SLEEPER, LEAVER, BREAKER, READER, NEIGHBOUR, LATE };
+enum {
+    TALKER,
+    SLEEPER,
+    LEAVER,
+    BREAKER,
+    READER,
+    NEIGHBOUR,
+    LATE,
+    STRANGER,
+    AGAIN,
+};
 
 /* The files of the server's two identities, the second of which asks clients
    for certificates; made by the first life, for good. */
@@ -185,6 +198,46 @@ life_answer(life *l, const ws_event *event)
     }
 }
 
+/* What the request calls itself is what it is called; and a stranger is shown
+   the door. */
+static inline void
+life_decide(const ws_held *held, ws_decision *what, char name[16])
+{
+    static const char topics[] = "asked\0news";
+    CHECK(held->info.request.data != NULL);
+    CHECK_EQ(sscanf(held->info.request.data, "GET /?id=%15[a-z]", name), 1);
+    if (strcmp(name, "stranger") == 0) {
+        *what = (ws_decision){
+            .status = 403,
+            .close_code = 4403,
+            .body = wire_text("not for you"),
+        };
+    } else {
+        *what = (ws_decision){
+            .accept = true,
+            .id = wire_text(name),
+            .user = wire_text("u"),
+            .topics = {topics, sizeof topics},
+            .headers = wire_text("X-Asked: yes\r\n"),
+            .replace = true,
+        };
+    }
+}
+
+static inline void
+life_ask(ws_held *held)
+{
+    char name[16];
+    ws_decision what;
+    life_decide(held, &what, name);
+    ws_decision *decision = ws_decision_new(&what);
+    if (decision == NULL) {
+        ws_held_drop(held);
+    } else if (ws_held_decide(held, decision) != WS_HELD_PENDING) {
+        ws_decision_free(decision); // it has gone
+    }
+}
+
 /* A drainer that sleeps until the descriptor calls: a lost call shows. */
 static inline void
 life_take_events(life *l)
@@ -201,8 +254,12 @@ life_take_events(life *l)
             l->put_back = false;
             back = ws_evq_put_back(ws_hub_events(l->w.hub), &event);
         }
-        if (!back) {
+        if (!back && event.kind == WS_EVENT_AUTHORIZE) {
+            life_ask(event.held);
+        } else if (!back) {
             life_answer(l, &event);
+        }
+        if (!back) {
             ws_event_release(&event);
         }
     }
@@ -561,11 +618,42 @@ life_part(life *l)
     }
 }
 
+/* One that is turned away, one that has spoken before it was let in, and one
+   that takes its place. */
+static inline void
+life_come_again(life *l)
+{
+    uint8_t early[32];
+    guest *late = &l->guests[LATE];
+    (void)life_visit(l, STRANGER, "stranger", l->tcp, 0);
+    guest *again = life_dial(l, AGAIN, "late", l->tcp, 0);
+    char all[1024];
+    int size =
+        snprintf(all, sizeof all, "%s",
+                 peer_request("/?id=late", "Origin: https://example.com\r\n"
+                                           "X-Forwarded-For: 10.0.0.1\r\n"));
+    size_t frame = peer_make(early, PEER_PING, "early", 5);
+    memcpy(all + size, early, frame);
+    guest_say(again, all, (size_t)size + frame);
+    LIFE_UNTIL(l, again->opened || guest_is_gone(again));
+    if (again->opened && late->client != NULL) {
+        LIFE_UNTIL(l, wire_is_closed(late->client) || guest_is_gone(again));
+    }
+    if (again->opened) {
+        LIFE_UNTIL(l, (again->client =
+                           ws_hub_get(l->w.hub, wire_text("late"))) != NULL ||
+                          guest_is_gone(again));
+    }
+}
+
 /* The hub closes amid guests, and the pump ends by itself. */
 static inline void
 life_close(life *l)
 {
     (void)life_visit(l, LATE, "late", l->tcp, 0);
+    if (l->setup->authorize) {
+        life_come_again(l);
+    }
     life_fan_out(l, (ws_target){.kind = WS_TO_ALL}, 100);
     if (l->setup->abrupt) {
         return; // freeing the pump does it
@@ -647,6 +735,8 @@ life_begin(life *l, const life_setup *setup)
 {
     wire_setup options = life_options(setup->compression);
     options.config.pumps = setup->pumps;
+    options.config.authorize = setup->authorize;
+    options.limits.max_handshakes = LIFE_GUESTS;
     CHECK_EQ(wire_tls(), 0); // whether there is TLS says the setup
     *l = (life){.setup = setup};
     for (size_t i = 0; i < LIFE_GUESTS; i++) {

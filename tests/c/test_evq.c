@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include "check.h"
+#include "core/held.h"
 #include "core_kit.h"
 
 static ws_hub *
@@ -309,6 +310,146 @@ coming_and_going_is_never_lost(void)
     ws_alloc_fail_at(-1);
     expect(hub, "--------------------");
     kit_hub_free(hub);
+}
+
+/* ---- what is held */
+
+static void
+never_run(ws_task *task, void *pump)
+{
+    (void)task;
+    (void)pump;
+    CHECK(false);
+}
+
+static ws_held *
+new_held(ws_hub *hub)
+{
+    ws_held *held = ws_held_new(
+        ws_hub_wake(hub), &(ws_held_info){.remote = {NULL, 0}}, never_run);
+    CHECK(held != NULL);
+    return held;
+}
+
+static void
+end_held(ws_hub *hub, ws_held *held)
+{
+    CHECK(ws_held_end(held, WS_HELD_GONE));
+    ws_evq_withdraw(ws_hub_events(hub), held);
+    ws_held_unref(held);
+}
+
+static void
+a_handshake_is_queued_before_the_start_too(void)
+{
+    ws_hub *hub = hub_with(0, 1);
+    ws_held *held = new_held(hub);
+    long live = ws_alloc_live();
+    ws_evq_authorize(ws_hub_events(hub), held);
+    CHECK_EQ(ws_alloc_live(), live); // its slot is its own
+    CHECK(readable(hub));
+    ws_hub_start_events(hub);
+    ws_event event;
+    bool room = false;
+    CHECK(ws_evq_take(ws_hub_events(hub), &event, &room));
+    CHECK_EQ(event.kind, WS_EVENT_AUTHORIZE);
+    CHECK(event.held == held && event.client == NULL);
+    ws_event_release(&event);
+    expect(hub, "");
+    end_held(hub, held);
+    kit_hub_free(hub);
+}
+
+static void
+a_handshake_that_is_over_vanishes_from_the_queue(void)
+{
+    ws_hub *hub = hub_with(10, 1000);
+    ws_held *one = new_held(hub);
+    ws_held *two = new_held(hub);
+    ws_held *three = new_held(hub);
+    ws_hub_start_events(hub);
+    ws_evq_authorize(ws_hub_events(hub), one);
+    ws_evq_authorize(ws_hub_events(hub), two);
+    ws_evq_authorize(ws_hub_events(hub), three);
+    end_held(hub, two);
+    CHECK_EQ(take_one(hub, NULL, NULL), '?');
+    CHECK_EQ(take_one(hub, NULL, NULL), '?');
+    CHECK_EQ(take_one(hub, NULL, NULL), '.');
+    end_held(hub, one); // which was taken: nothing is left to withdraw
+    end_held(hub, three);
+    kit_hub_free(hub);
+}
+
+static void
+a_handshake_comes_back_only_while_it_waits(void)
+{
+    ws_hub *hub = hub_with(10, 1000);
+    ws_held *held = new_held(hub);
+    ws_event event;
+    bool room = false;
+    ws_hub_start_events(hub);
+    ws_evq_authorize(ws_hub_events(hub), held);
+    CHECK(ws_evq_take(ws_hub_events(hub), &event, &room));
+    ws_alloc_fail_every(1);
+    CHECK(ws_evq_put_back(ws_hub_events(hub), &event));
+    ws_alloc_fail_every(0);
+    CHECK(event.held == NULL);
+    CHECK(readable(hub));
+    CHECK(ws_evq_take(ws_hub_events(hub), &event, &room));
+    CHECK(ws_held_end(held, WS_HELD_GONE));
+    ws_evq_withdraw(ws_hub_events(hub), held);
+    CHECK(ws_evq_put_back(ws_hub_events(hub), &event));
+    expect(hub, "");
+    ws_held_unref(held);
+    kit_hub_free(hub);
+}
+
+static void
+a_queue_that_goes_gives_its_handshakes_back(void)
+{
+    ws_hub *hub = hub_with(10, 1000);
+    ws_held *held = new_held(hub);
+    ws_evq_authorize(ws_hub_events(hub), held);
+    ws_held_unref(held);
+    kit_hub_free(hub);
+}
+
+/* ---- an end that is told before it comes */
+
+static void
+only_the_first_end_of_a_client_is_told(void)
+{
+    static const struct {
+        const char *what;
+        int taken;    // of Connected and a message, before the first end
+        int messages; // queued before it
+        const char *want;
+    } cases[] = {
+        {"known", 1, 0, "-"},
+        {"known, with a message", 1, 1, "1-"},
+        {"unknown", 0, 0, ""},
+        {"unknown, with a message", 0, 1, "+1-"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        ws_hub *hub = hub_with(100, 1000);
+        ws_hub_start_events(hub);
+        ws_client *client = kit_join_hub(hub, "a", NULL);
+        if (cases[i].taken > 0) {
+            CHECK_EQ(take_one(hub, NULL, NULL), '+');
+        }
+        if (cases[i].messages > 0) {
+            CHECK_EQ(say(client, 3, '1'), WS_OK);
+        }
+        ws_evq_disconnected(ws_hub_events(hub), client);
+        // Nothing that it says from here on is for anybody.
+        CHECK_EQ(say(client, 3, '2'), WS_OK);
+        CHECK_EQ(ws_counted(&client->received_dropped), 1);
+        end_client(client);
+        kit_case(cases[i].what, true);
+        expect(hub, cases[i].want);
+        CHECK_EQ(ws_evq_get_stats(ws_hub_events(hub)).dropped, 0);
+        kit_hub_free(hub);
+    }
 }
 
 static void
@@ -791,6 +932,11 @@ static const ws_test tests[] = {
     TEST(room_rings_the_pump),
     TEST(a_pair_that_nobody_took_vanishes),
     TEST(coming_and_going_is_never_lost),
+    TEST(a_handshake_is_queued_before_the_start_too),
+    TEST(a_handshake_that_is_over_vanishes_from_the_queue),
+    TEST(a_handshake_comes_back_only_while_it_waits),
+    TEST(a_queue_that_goes_gives_its_handshakes_back),
+    TEST(only_the_first_end_of_a_client_is_told),
     TEST(before_the_start_nothing_is_stored_and_messages_are_counted),
     TEST(a_closing_client_is_not_announced_at_the_start),
     TEST(a_client_may_speak_before_its_turn_to_be_announced),

@@ -16,10 +16,11 @@ live_without_faults(const life_setup *setup)
     static life l;
     CHECK(life_begin(&l, setup));
     life_run(&l);
-    for (size_t i = 0; i < LIFE_GUESTS; i++) {
+    size_t guests = setup->authorize ? LIFE_GUESTS : LIFE_ASKED;
+    for (size_t i = 0; i < guests; i++) {
         const guest *g = &l.guests[i];
         CHECK(i == BREAKER || (g->ended && g->cleanly && !g->broken));
-        CHECK(i == READER || g->client != NULL);
+        CHECK(i == READER || i == STRANGER || g->client != NULL);
     }
     CHECK_EQ(l.guests[TALKER].heard, setup->compression ? 26 : 24);
     CHECK_EQ(l.guests[TALKER].inflated, setup->compression ? 4 : 0);
@@ -39,6 +40,8 @@ a_life_without_faults_is_complete(void)
         {.unix_socket = true, .tls = TLS1_3_VERSION, .compression = true},
         {.unix_socket = true, .pumps = 3},
         {.unix_socket = true, .tls = TLS1_3_VERSION, .pumps = 2},
+        {.unix_socket = true, .authorize = true},
+        {.unix_socket = true, .authorize = true, .tls = TLS1_3_VERSION},
     };
     for (size_t i = 0; i < WIRE_COUNT_OF(setups); i++) {
         live_without_faults(&setups[i]);
@@ -119,6 +122,7 @@ static const life_setup LIVES[] = {
      .tls = TLS1_3_VERSION,
      .compression = true,
      .pumps = 2},
+    {.unix_socket = true, .authorize = true},
 };
 
 /* Has the place fail at its first, second, ... call in lives of that kind. */
@@ -190,6 +194,7 @@ any_part_of_all_allocations_may_fail(void)
          .tls = TLS1_3_VERSION,
          .pumps = 3,
          .on_begun = fail_part},
+        {.unix_socket = true, .authorize = true, .on_begun = fail_part},
     };
     static const long parts[] = {1,  2,  3,  4,  5,  7,  11, 13, 17,
                                  19, 23, 29, 31, 37, 41, 43, 47, 53};

@@ -44,6 +44,7 @@ class EchoServer:
 
     def _run(self) -> None:
         for event in self.hub.events():
+            assert not isinstance(event, wssend.Authorize)
             with self._news:
                 self.seen.setdefault(event.client.id, []).append(event)
                 self._news.notify_all()
