@@ -112,7 +112,9 @@ def test_runserver_starts_it_at_once_and_again_after_a_change(tmp_path: Path) ->
 
             def change_until_it_is_seen() -> bool:
                 """The reloader takes its first look a moment after the start."""
-                module.write_text("from django_project.settings import *\n")
+                new = module.with_suffix(".new")
+                new.write_bytes(module.read_bytes())
+                new.rename(module)  # never half written
                 return server.said().count("Quit the server") > 1
 
             until(change_until_it_is_seen, LIMIT)
