@@ -103,7 +103,7 @@ def test_the_how_to_and_the_page_on_proxies_run_from_top_to_bottom(
 def test_every_example_is_run() -> None:
     assert len(blocks("README.md")) == 3, "and the tests above name each of them"
     pages = {path.name for path in (ROOT / "docs").glob("*.md") if blocks(str(path))}
-    assert pages == {"howto.md", "proxies.md"}
+    assert pages == {"django.md", "howto.md", "proxies.md"}  # the first: test_django.py
 
 
 def test_the_reference_is_made_of_the_docstrings() -> None:
