@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from apps.django_servers import LIMIT, TESTS, Program, Site, dial, environment, python
 from django_kit import log_in, new_user
+from django_servers import LIMIT, TESTS, Program, Site, dial, environment, python
 from kit import Background, until
 from wsclient import Gone
 

@@ -2,16 +2,18 @@
 
 It is, in this order: one that :func:`override_hub` put there; the embedded hub, where
 this process runs it; the link to the hub behind ``WSSEND["SOCKET"]``, made at the first
-push. A forked child makes a link of its own.
+push. In a forked child that link begins anew.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import wssend
 
@@ -26,9 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["call", "get_hub", "override_hub"]
 
 _lock = threading.Lock()
-_links: dict[tuple[int, str], RemoteHub] = {}  # by process and socket
+_links: dict[str, RemoteHub] = {}  # by socket
 _override: list[AnyHub] = []
-os.register_at_fork(after_in_child=lambda: _renew_lock())
+# Nobody is there: no such file, nobody who listens, no permission.
+NOBODY: Final = (errno.ENOENT, errno.ECONNREFUSED, errno.EACCES)
 
 
 def _renew_lock() -> None:
@@ -36,12 +39,16 @@ def _renew_lock() -> None:
     _lock = threading.Lock()  # another thread may have held it in the parent
 
 
+os.register_at_fork(after_in_child=_renew_lock)
+
+
 def get_hub() -> AnyHub:
     """Return the hub of this process: a ``WSHub``, or a ``RemoteHub``.
 
-    It does not wait: a link that is not up yet comes up by itself.
+    It does not wait: a link that breaks comes up again by itself.
 
     Raises:
+        wssend.LinkDown: Nobody listens at the socket.
         wssend.HubClosed: The hub is embedded, and not in this process.
         ImproperlyConfigured: ``WSSEND`` is wrong.
     """
@@ -53,14 +60,24 @@ def get_hub() -> AnyHub:
     settings = get_settings()
     if settings.socket is None:
         raise wssend.HubClosed(embedded.absent())
-    key = os.getpid(), settings.socket
-    link = _links.get(key)
-    if link is None:
+    link = _links.get(settings.socket)
+    if link is None or link.closed:
         with _lock:
-            link = _links.get(key)
-            if link is None:
-                link = _links[key] = wssend.connect(settings.socket)
+            link = _links.get(settings.socket)
+            if link is None or link.closed:
+                _look_for(settings.socket)
+                link = _links[settings.socket] = wssend.connect(settings.socket)
     return link
+
+
+def _look_for(address: str) -> None:
+    """See that somebody listens, for a new link would only say so later."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        failure = probe.connect_ex(address.removeprefix("unix:"))
+    if failure in NOBODY:
+        text = f"the link to {address} is down: {os.strerror(failure)}"
+        raise wssend.LinkDown(text)
 
 
 @contextmanager
@@ -93,10 +110,10 @@ def call(
     Returns:
         What it returned.
     """
-    hub = get_hub()
-    if wait is not None and not isinstance(hub, wssend.WSHub):
-        options["wait"] = wait
     try:
+        hub = get_hub()
+        if wait is not None and not isinstance(hub, wssend.WSHub):
+            options["wait"] = wait
         return cast("SendReport | None", getattr(hub, name)(*arguments, **options))
     except wssend.LinkDown as error:
         text = f"{error}; is `manage.py wssend` running?"
