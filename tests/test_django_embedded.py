@@ -68,7 +68,7 @@ def test_it_pushes_to_who_is_logged_in(unix: Path) -> None:
     embedded.start()
     headers = [("Cookie", f"sessionid={log_in(user)}"), ("Origin", "http://localhost")]
     with wsclient.Client(f"ws+unix:{unix}:/ws", headers=headers) as client:
-        until(lambda: get_hub().clients(str(user.pk)))  # type: ignore[union-attr]
+        until(lambda: get_hub().clients(str(user.pk)))
         report = send_to_user(user, {"n": 1})
         assert report is not None
         assert report.queued == 1

@@ -61,13 +61,13 @@ def test_a_message_comes_with_its_user() -> None:
 def test_a_receiver_can_answer() -> None:
     @receiver()
     def on_message(message: Message) -> None:
-        message.client.send(f"{message.user.username}: {message.data}")
+        message.client.send(f"{message.user.username}: {message.data!r}")
 
     user = new_user()
     with running() as server:
         client = server.dial(log_in(user))
         client.send("hello")
-        assert client.recv() == f"{user.username}: hello"
+        assert client.recv() == f"{user.username}: 'hello'"
 
 
 def test_a_receiver_of_a_type_gets_only_that() -> None:

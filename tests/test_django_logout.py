@@ -56,7 +56,7 @@ def test_they_are_closed_when_the_session_is_gone() -> None:
         def close_user(self, user: str, code: int, reason: str) -> None:
             there.append(SessionStore().exists(session))
 
-    with override_hub(Hub()):  # type: ignore[arg-type]
+    with override_hub(Hub()):
         laptop.post("/logout/")
     assert there == [False]
 
@@ -98,8 +98,8 @@ def test_a_logout_outside_of_a_request_closes_at_once() -> None:
     ada = new_user()
     _, session = browser(ada)
     request = RequestFactory().get("/")
-    request.session = SessionStore(session)  # type: ignore[attr-defined]
-    request.user = ada  # type: ignore[attr-defined]
+    request.session = SessionStore(session)
+    request.user = ada
     with running() as server, override_hub(server.hub):
         tab = server.dial(session)
         count(server, 1)
@@ -109,9 +109,9 @@ def test_a_logout_outside_of_a_request_closes_at_once() -> None:
 
 def test_who_was_not_logged_in_closes_nothing() -> None:
     request = RequestFactory().get("/")
-    request.session = SessionStore()  # type: ignore[attr-defined]
-    request.user = AnonymousUser()  # type: ignore[attr-defined]
-    with override_hub(object()):  # type: ignore[arg-type]
+    request.session = SessionStore()
+    request.user = AnonymousUser()
+    with override_hub(object()):
         logout(request)
         request_finished.send(sender=None)
 

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from django.db import connections
@@ -42,7 +43,7 @@ def test_the_jobs_of_a_key_are_done_in_order() -> None:
     with pool(limit=10) as threads:
         for number in range(300):
             for key, numbers in done.items():
-                threads.submit(key, lambda n=number, to=numbers: to.append(n))
+                threads.submit(key, partial(numbers.append, number))
     assert done == {key: list(range(300)) for key in "abc"}
 
 
@@ -94,7 +95,7 @@ def test_a_job_that_fails_is_logged_and_costs_nobody_else(
 ) -> None:
     done = threading.Event()
     with caplog.at_level(logging.ERROR), pool(threads=1) as threads:
-        threads.submit("a", lambda: 1 // 0)
+        threads.submit("a", partial(divmod, 1, 0))
         threads.submit("a", done.set)
     assert done.is_set()
     assert "a job of test-pool has failed" in caplog.text

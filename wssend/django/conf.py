@@ -301,7 +301,7 @@ def encoder(value: object) -> type[JSONEncoder]:
     found = import_string(value) if isinstance(value, str) else value
     if not inspect.isclass(found) or not issubclass(found, JSONEncoder):
         raise TypeError(f"must be a JSONEncoder or its dotted path, not {value!r}")
-    return cast("type[JSONEncoder]", found)
+    return found
 
 
 def hub_options(value: object) -> Mapping[str, Any]:

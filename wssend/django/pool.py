@@ -18,7 +18,7 @@ from django.db import close_old_connections, connections
 
 __all__ = ["Pool"]
 
-Job: TypeAlias = Callable[[], None]
+Job: TypeAlias = Callable[[], object]
 
 logger: Final = logging.getLogger("wssend.django")
 

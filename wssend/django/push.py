@@ -188,7 +188,8 @@ def encode(data: Any) -> tuple[Payload, bool | None]:
     if isinstance(data, wssend.PreparedMessage):
         return data, None
     try:
-        return _encoder(get_settings().encoder).encode(data).encode(), True
+        encoder = _encoder(get_settings().encoder)  # type: ignore[arg-type]
+        return encoder.encode(data).encode(), True
     except TypeError as error:
         raise TypeError(f"cannot push {_short(data)}: {error}") from error
     except UnicodeEncodeError:
