@@ -20,6 +20,7 @@ __all__ = [
     "INSTALLED",
     "AnonymousUser",
     "Running",
+    "Session",
     "SessionStore",
     "User",
     "log_in",
@@ -41,6 +42,7 @@ call_command("migrate", run_syncdb=True, verbosity=0)
 from django.conf import settings  # noqa: E402
 from django.contrib.auth.models import AnonymousUser, User  # noqa: E402
 from django.contrib.sessions.backends.db import SessionStore  # noqa: E402
+from django.contrib.sessions.models import Session  # noqa: E402
 from django.db import connections  # noqa: E402
 from django.test import Client  # noqa: E402
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
 import pytest
 from django.contrib.auth import logout
-from django.core.signals import request_finished
-from django.test import Client, RequestFactory, override_settings
-from django_kit import AnonymousUser, Running, SessionStore, new_user, running
+from django.test import AsyncClient, Client, RequestFactory, override_settings
+from django_kit import AnonymousUser, Running, Session, SessionStore, new_user, running
 from kit import until
 
 import wssend
@@ -48,17 +48,29 @@ def test_all_tabs_and_devices_of_the_user_are_closed() -> None:
 
 def test_they_are_closed_when_the_session_is_gone() -> None:
     """Not before: a page that comes back at once would be let in."""
+    Session.objects.all().delete()
     ada = new_user()
-    laptop, session = browser(ada)
-    there: list[bool] = []
+    laptop, _ = browser(ada)
+    there: list[bool] = []  # whether the session was, when the hub was told
 
     class Hub:
         def close_user(self, user: str, code: int, reason: str) -> None:
-            there.append(SessionStore().exists(session))
+            there.append(Session.objects.exists())
 
     with override_hub(Hub()):
         laptop.post("/logout/")
     assert there == [False]
+
+    phone, _ = browser(ada)
+
+    async def leave() -> None:
+        client = AsyncClient()
+        client.cookies = phone.cookies
+        await client.post("/logout/")
+
+    with override_hub(Hub()):
+        asyncio.run(leave())
+    assert there == [False, False]
 
 
 def test_only_the_session_may_be_meant() -> None:
@@ -113,7 +125,6 @@ def test_who_was_not_logged_in_closes_nothing() -> None:
     request.user = AnonymousUser()
     with override_hub(object()):
         logout(request)
-        request_finished.send(sender=None)
 
 
 def test_a_logout_succeeds_without_the_hub(caplog: pytest.LogCaptureFixture) -> None:

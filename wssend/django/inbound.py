@@ -105,7 +105,7 @@ def load_user(key: str | None) -> Any:
 
     if key is not None:
         for backend in get_backends():
-            with suppress(ValueError, ValidationError):  # no primary key
+            with suppress(ValueError, OverflowError, ValidationError):  # no key
                 user = backend.get_user(key)
                 if user is not None:
                     return user

@@ -12,12 +12,10 @@ would otherwise be let in by the session that is about to go.
 from __future__ import annotations
 
 import logging
-from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final
 
 from django.contrib.auth.signals import user_logged_out
-from django.core.signals import request_finished, request_started
 
 import wssend
 
@@ -28,41 +26,26 @@ __all__ = ["connect"]
 
 logger: Final = logging.getLogger("wssend.django")
 
-# What is to be closed when the request of this context ends; None outside of one.
-_leaving: ContextVar[list[Any] | None] = ContextVar("wssend_leaving", default=None)
-
 
 def connect() -> None:
-    """Listen to Django's signals."""
-    for signal, function in (
-        (request_started, _begin),
-        (request_finished, _finish),
-        (user_logged_out, _note),
-    ):
-        signal.connect(
-            function, dispatch_uid=f"wssend.django.logout.{function.__name__}"
-        )
+    """Listen to Django's signal."""
+    user_logged_out.connect(_note, dispatch_uid="wssend.django.logout")
 
 
-def _begin(**_: object) -> None:
-    _leaving.set([])
-
-
-def _finish(**_: object) -> None:
-    leaving = _leaving.get()
-    _leaving.set(None)
-    for user in leaving or ():
-        _close(user)
-
-
-def _note(user: Any, **_: object) -> None:
+def _note(user: Any, request: Any = None, **_: object) -> None:
     if user is None or user.pk is None or get_settings().logout is None:
         return
-    leaving = _leaving.get()
-    if leaving is None:
+    request = getattr(request, "_request", request)  # that of REST framework
+    if getattr(request, "resolver_match", None) is None:
+        _close(user.pk)  # no handler has the request, or it has not got to a view
+        return
+    close = request.close  # what Django calls at the response's end
+
+    def close_both() -> None:
+        close()
         _close(user.pk)
-    else:
-        leaving.append(user.pk)  # the list is shared by the copies of the context
+
+    request.close = close_both
 
 
 def _close(key: Any) -> None:
