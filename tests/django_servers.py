@@ -105,6 +105,12 @@ def python(*arguments: str) -> list[str]:
     return [sys.executable, "-m", *arguments]
 
 
+def gunicorn_of(application: str, *options: str) -> list[str]:
+    """The command that serves an application with gunicorn, at any free port."""
+    command = python("gunicorn", application, "--bind=127.0.0.1:0", *options)
+    return [*command, "--no-control-socket"]  # there is one a user, in his home
+
+
 def environment(setting: Mapping[str, Any], module: str = "") -> dict[str, str]:
     """The environment of a process of tests/django_project."""
     return {

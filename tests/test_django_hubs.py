@@ -103,7 +103,10 @@ def test_a_hub_that_goes_away_is_told_and_one_that_comes_is_used(path: Path) -> 
                 return False
 
         until(is_up)
-        assert client.recv() == "again"
+        got = [client.recv()]
+        while got[-1] != "again":
+            got.append(client.recv())
+        assert set(got[:-1]) <= {"hello"}  # queued while the link was breaking
 
 
 def test_a_hub_of_ones_own_comes_first(server: Running) -> None:

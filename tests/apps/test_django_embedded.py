@@ -10,21 +10,28 @@ from pathlib import Path
 
 import pytest
 from django_kit import log_in, new_user
-from django_servers import LIMIT, TESTS, Program, Site, dial, environment, python
+from django_servers import (
+    LIMIT,
+    TESTS,
+    Program,
+    Site,
+    dial,
+    environment,
+    gunicorn_of,
+    python,
+)
 from kit import Background, until
 from wsclient import Gone
 
 pytestmark = pytest.mark.timeout(150)
 
-APP = "django_project.wsgi"
 
-
-def run(tmp_path: Path, *command: str, module: str = "") -> Program:
+def run(tmp_path: Path, command: list[str], module: str = "") -> Program:
     """A server of the project, with an embedded hub on a unix socket."""
     setting = {"EMBEDDED": True, "UNIX": tmp_path / "ws.sock"}
     added = environment(setting, module)
     added["PYTHONPATH"] += f"{os.pathsep}{tmp_path}"
-    return Program(tmp_path / "server.log", python(*command), added)
+    return Program(tmp_path / "server.log", command, added)
 
 
 def hub_url(tmp_path: Path) -> str:
@@ -39,8 +46,8 @@ def check_that_it_pushes(site: Site, tmp_path: Path) -> None:
 
 
 def test_gunicorn_with_threads_starts_it_with_the_first_request(tmp_path: Path) -> None:
-    command = ["gunicorn", APP, "--worker-class=gthread", "--threads=4"]
-    with run(tmp_path, *command, "--bind=127.0.0.1:0") as server:
+    command = gunicorn_of("django_project.wsgi", "--worker-class=gthread")
+    with run(tmp_path, [*command, "--threads=4"]) as server:
         site = Site(server.wait_for(r"Listening at: (http://[\d.:]+)")[1])
         assert not (tmp_path / "ws.sock").exists()
         assert site.ask("GET", "/")[0] == 200
@@ -49,14 +56,14 @@ def test_gunicorn_with_threads_starts_it_with_the_first_request(tmp_path: Path) 
 
 
 def test_gunicorn_with_an_application_loaded_before_the_fork(tmp_path: Path) -> None:
-    with run(tmp_path, "gunicorn", APP, "--preload", "--bind=127.0.0.1:0") as server:
+    with run(tmp_path, gunicorn_of("django_project.wsgi", "--preload")) as server:
         site = Site(server.wait_for(r"Listening at: (http://[\d.:]+)")[1])
         assert site.ask("GET", "/")[0] == 200
         check_that_it_pushes(site, tmp_path)
 
 
 def test_a_worker_that_is_replaced_hands_the_hub_over(tmp_path: Path) -> None:
-    with run(tmp_path, "gunicorn", APP, "--bind=127.0.0.1:0") as server:
+    with run(tmp_path, gunicorn_of("django_project.wsgi")) as server:
         site = Site(server.wait_for(r"Listening at: (http://[\d.:]+)")[1])
         assert site.ask("GET", "/")[0] == 200
         first = server.wait_for(r"Booting worker with pid: (\d+)")[1]
@@ -73,8 +80,7 @@ def test_a_worker_that_is_replaced_hands_the_hub_over(tmp_path: Path) -> None:
 
 
 def test_several_workers_are_told_to_run_the_command(tmp_path: Path) -> None:
-    command = ["gunicorn", APP, "--workers=2", "--bind=127.0.0.1:0"]
-    with run(tmp_path, *command) as server:
+    with run(tmp_path, gunicorn_of("django_project.wsgi", "--workers=2")) as server:
         site = Site(server.wait_for(r"Listening at: (http://[\d.:]+)")[1])
 
         def ask_until_it_is_told() -> bool:
@@ -91,8 +97,8 @@ def test_several_workers_are_told_to_run_the_command(tmp_path: Path) -> None:
 
 
 def test_uvicorn_starts_it_with_the_first_request(tmp_path: Path) -> None:
-    command = ["uvicorn", "django_project.asgi:application", "--port=0"]
-    with run(tmp_path, *command) as server:
+    command = python("uvicorn", "django_project.asgi:application", "--port=0")
+    with run(tmp_path, command) as server:
         site = Site(server.wait_for(r"running on (http://[\d.:]+)")[1])
         assert not (tmp_path / "ws.sock").exists()
         assert site.ask("GET", "/")[0] == 200
@@ -102,8 +108,8 @@ def test_uvicorn_starts_it_with_the_first_request(tmp_path: Path) -> None:
 def test_runserver_starts_it_at_once_and_again_after_a_change(tmp_path: Path) -> None:
     module = tmp_path / "reloaded_settings.py"
     module.write_text("from django_project.settings import *\n")
-    command = ["django", "runserver", "127.0.0.1:0"]
-    with run(tmp_path, *command, module=module.stem) as server:
+    command = python("django", "runserver", "127.0.0.1:0")
+    with run(tmp_path, command, module.stem) as server:
         user = new_user()
         session = log_in(user)
         until((tmp_path / "ws.sock").exists, LIMIT)

@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 from django_kit import log_in, new_user
-from django_servers import LIMIT, TESTS, Program, Site, dial, environment, python
+from django_servers import (
+    LIMIT,
+    TESTS,
+    Program,
+    Site,
+    dial,
+    environment,
+    gunicorn_of,
+    python,
+)
 from kit import Background
 from wsclient import Client
 
@@ -30,9 +39,12 @@ def settings(tmp_path: Path) -> dict[str, str]:
 
 
 def test_gunicorns_workers_push_to_the_same_clients(tmp_path: Path, hub: str) -> None:
-    command = python("gunicorn", "django_project.wsgi", "--workers=2")
-    command += ["--bind=127.0.0.1:0", "--access-logfile=-"]
-    command += ["--access-logformat=served by %(p)s"]
+    command = gunicorn_of(
+        "django_project.wsgi",
+        "--workers=2",
+        "--access-logfile=-",
+        "--access-logformat=served by %(p)s",
+    )
     user = new_user()
     session = log_in(user)
     with (
@@ -66,7 +78,7 @@ def received(client: Client, count: int) -> list[str]:
 
 
 def test_a_logout_in_a_worker_closes_the_connections(tmp_path: Path, hub: str) -> None:
-    command = python("gunicorn", "django_project.wsgi", "--bind=127.0.0.1:0")
+    command = gunicorn_of("django_project.wsgi")
     session = log_in(new_user())
     with (
         Program(tmp_path / "server.log", command, settings(tmp_path)) as server,
@@ -106,9 +118,10 @@ def test_a_command_pushes_and_ends(tmp_path: Path, hub: str) -> None:
 
 def test_a_page_works_on_while_the_hub_is_away(tmp_path: Path) -> None:
     """The view that pushes is told why it cannot; others do not notice."""
-    command = python("gunicorn", "django_project.wsgi", "--bind=127.0.0.1:0")
+    command = gunicorn_of("django_project.wsgi")
     with Program(tmp_path / "server.log", command, settings(tmp_path)) as server:
         site = Site(server.wait_for(r"Listening at: (http://[\d.:]+)")[1])
         assert site.ask("GET", "/")[0] == 200
-        assert site.ask("POST", "/push/", {"text": "hello"})[0] == 500
-        server.wait_for(r"LinkDown: .*is `manage.py wssend` running\?")
+        status, body = site.ask("POST", "/push/", {"text": "hello"})
+        assert status == 503
+        assert re.fullmatch("LinkDown: .*; is `manage.py wssend` running\\?", body)

@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
+import wssend
 from wssend.django import broadcast, publish, send_to_user
 
 
@@ -35,13 +36,16 @@ def log_out(request: Any) -> HttpResponse:
 @csrf_exempt
 def push(request: Any) -> HttpResponse:
     """POST text, and user or topic."""
-    text = request.POST["text"]
-    if "user" in request.POST:
-        send_to_user(request.POST["user"], {"text": text})
-    elif "topic" in request.POST:
-        publish(request.POST["topic"], {"text": text})
-    else:
-        broadcast({"text": text})
+    data = {"text": request.POST["text"]}
+    try:
+        if "user" in request.POST:
+            send_to_user(request.POST["user"], data)
+        elif "topic" in request.POST:
+            publish(request.POST["topic"], data)
+        else:
+            broadcast(data)
+    except wssend.WSSendError as error:
+        return HttpResponse(f"{type(error).__name__}: {error}", status=503)
     return HttpResponse(status=204)
 
 

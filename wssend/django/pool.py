@@ -127,6 +127,9 @@ class Pool:
             done = self._changed.wait_for(lambda: self._count == 0, timeout)
             self._closed = True
             self._ready.clear()
+            for jobs in self._jobs.values():
+                self._count -= len(jobs)
+                jobs.clear()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()) if not done else None)
