@@ -57,7 +57,11 @@ class Site:
         )
         port = hub.wait_for(r"serving ws://127.0.0.1:(\d+)/")[1]
         self._environment["WSSEND_PORT"] = port
-        gunicorn = self._run("gunicorn", gunicorn_of("config.wsgi", "--workers=2"))
+        # Threads, since browsers open connections that they may need later.
+        threads = ["--worker-class=gthread", "--threads=4"]
+        gunicorn = self._run(
+            "gunicorn", gunicorn_of("config.wsgi", "--workers=2", *threads)
+        )
         self.url = gunicorn.wait_for(r"Listening at: (http://[\d.:]+)")[1]
         worker.wait_for(r"celery@\S+ ready\.")
 
@@ -117,7 +121,8 @@ def test_two_browsers_see_a_celery_task_and_a_logout(
     laptop.type("[name=title]", "Stock by warehouse")
     laptop.click("#start .primary")
     for tab in (laptop, phone):
-        tab.wait(f"{JOBS}.length === 2")
+        tab.wait("document.querySelector('#jobs progress').value >= 40", timeout=LIMIT)
+        assert len(tab.run(f"return {JOBS}")) == 2
     for name, tab, scheme, width in (
         ("laptop", laptop, "light", 1100),
         ("phone", phone, "dark", 420),
