@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import wsclient
-from kit import make_pair
+from kit import Background, make_pair
 
 import wssend
 
@@ -100,10 +100,44 @@ def test_the_how_to_and_the_page_on_proxies_run_from_top_to_bottom(
         assert names["hub"].closed, code
 
 
+def test_the_page_on_authorising_lets_the_right_ones_in() -> None:
+    names: dict[str, Any] = {}
+    by_cookie, by_token = blocks("docs/authorising.md")
+    run(by_cookie, names)
+    hub, url = names["hub"], names["listener"].url
+    page = ("Origin", "http://localhost")
+    with wsclient.Asker(url, headers=[page]) as stranger:
+        server = Background(names["serve"])
+        close = stranger.opened().answer_close()
+        assert (close.code, close.reason) == (4401, "log in first")
+        cookie = ("Cookie", "sid=0123abcd")
+        with wsclient.Client(url, headers=[page, cookie]) as client:
+            assert client.recv() == "hello, user 42"
+            hub.publish("news", "x")
+            assert client.recv() == "x"
+            client.leave()
+    hub.close()
+    server.result()
+
+    names["hub"] = hub = wssend.WSHub(authorize=True)
+    url = hub.listen("127.0.0.1", 0).url
+    run(by_token, names)
+    server = Background(names["serve_with_threads"])
+    with wsclient.Asker(url) as stranger:
+        answer = stranger.answer()
+        assert (answer.status, answer.body) == (401, "no")
+    with wsclient.Client(url, headers=[("Authorization", "Bearer s3cret")]) as client:
+        assert client.recv() == "hello, user 42"
+        client.leave()
+    hub.close()
+    server.result()
+
+
 def test_every_example_is_run() -> None:
     assert len(blocks("README.md")) == 3, "and the tests above name each of them"
     pages = {path.name for path in (ROOT / "docs").glob("*.md") if blocks(str(path))}
-    assert pages == {"django.md", "howto.md", "proxies.md"}  # the first: test_django.py
+    # That on Django is run by test_django.py.
+    assert pages == {"authorising.md", "django.md", "howto.md", "proxies.md"}
 
 
 def test_the_reference_is_made_of_the_docstrings() -> None:

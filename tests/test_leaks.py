@@ -137,6 +137,11 @@ JOBS = {
     "listener": "(server.listener.url, server.listener.host, repr(server.listener))",
     "options": "wssend.WSHub(origins=['https://example.com'], subprotocols=['a', 'b'], "
     "trusted_proxies=['::1'], id_query='id')",
+    "decisions": "wssend.Accept(user='u', topics=['t', 's'], headers={'A': 'b'}); "
+    "wssend.Reject(401, 'x', [('A', 'b'), ('Content-Type', 'x')])",
+    "wrong decisions": "raises(ValueError, wssend.Accept, topics=['t', '']); "
+    "raises(ValueError, wssend.Reject, 403, 'x', {'A': 'b', 'C': ' '}); "
+    "raises(TypeError, wssend.Reject, 403, '', [('A', 'b'), 7])",
     "wrong options": "raises(TypeError, wssend.WSHub, subprotocols=['a', 7]); "
     "raises(ValueError, wssend.WSHub, origins=['x']); "
     "raises(TypeError, wssend.WSHub, what=1)",
@@ -219,6 +224,44 @@ LIVES = {
                     hub.clients()[0].state["hub"] = hub
                     hub.broadcast("x")
                     hub.close(timeout=0)
+    """,
+    "handshakes": """
+        from wsclient import Asker
+        door = wssend.WSHub(authorize=True)
+        address = door.listen("127.0.0.1", 0).url
+        events = door.events(10)
+        def job():
+            def asked():
+                event = next(events)
+                while type(event) is not wssend.Authorize:
+                    event = next(events)
+                return event.handshake
+            with Asker(address) as own, Asker(address) as again:
+                assert asked().accept(
+                    user="u", id="a", topics=["t"], headers={"A": "b"}
+                )
+                assert own.opened().response
+                handshake = asked()
+                handshake.request, handshake.subprotocols, repr(handshake)
+                raises(ValueError, handshake.accept, subprotocol="x")
+                raises(TypeError, handshake.decide, 7)
+                assert handshake.accept(id="a", replace=True)
+                raises(RuntimeError, handshake.reject)
+                again.opened()
+            for decision in (
+                wssend.Reject(401, "x", {"A": "b"}),
+                wssend.Reject(403, "x", close_code=4403),
+            ):
+                with Asker(address) as own:
+                    assert asked().decide(decision)
+                    own._read_head()
+            with Asker(address) as own:
+                asked()
+                own.answer()
+            with Asker(address) as own:
+                handshake = asked()
+            until(lambda: handshake.decided)
+            until(lambda: sum(door.stats().pumps) == 0)
     """,
     "TLS": """
         from pathlib import Path

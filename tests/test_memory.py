@@ -73,6 +73,8 @@ JOBS = {
     "listen with TLS": "hub.listen('127.0.0.1', 0, tls_cert=PEM).close()",
     "reload": "secure.reload_tls(tls_cert=PEM)",
     "events": "hub.events(0).close()",
+    "decisions": "wssend.Accept(user='u', topics=['t'], headers={'A': 'b'}); "
+    "wssend.Reject(401, 'x', [('A', 'b'), ('Content-Type', 'x')])",
 }
 
 
@@ -87,6 +89,52 @@ def test_a_call_fails_cleanly(what: str, tmp_path: Path) -> None:
             f"secure = hub.listen('127.0.0.1', 0, tls_cert=PEM)\n{code}"
         )
     run_script(PRELUDE + textwrap.indent(code, "    "))
+
+
+@needs_testcapi
+def test_a_handshake_is_never_lost_and_decided_on_once() -> None:
+    run_script(
+        PRELUDE.partition("warnings.simplefilter")[0]
+        + """
+from wsclient import Asker
+
+def persist(call):
+    "What it returns once it has memory."
+    n = 0
+    while True:
+        try:
+            _testcapi.set_nomemory(n, n + 1)
+            return call()
+        except MemoryError:
+            n += 1
+        finally:
+            _testcapi.remove_mem_hooks()
+
+decisions = [
+    lambda h: h.accept(user="u", id="a", topics=["t"], headers={"A": "b"}),
+    lambda h: h.reject(401, "x", {"A": "b", "Content-Type": "c"}),
+    lambda h: h.decide(wssend.Accept(topics=["t"], headers={"A": "b"})),
+    lambda h: h.decide(wssend.Reject(close_code=4000)),
+]
+with wssend.WSHub(authorize=True, close_timeout=2) as hub:
+    listener = hub.listen("127.0.0.1", 0)
+    for decide in decisions:
+        asker = Asker(listener.url, headers=[("Sec-WebSocket-Protocol", "a, b")])
+        until(lambda: hub.stats().handshakes == 1)
+        events = hub.events(10)
+        event = persist(lambda: next(events))
+        while type(event) is not wssend.Authorize:
+            event = persist(lambda: next(events))
+        handshake = event.handshake
+        persist(lambda: (handshake.request, handshake.subprotocols, repr(handshake)))
+        assert persist(lambda: decide(handshake))
+        until(lambda: hub.stats().handshakes == 0)
+        assert asker._read_head().startswith("HTTP/1.1 ")
+        events.close()
+        asker.close()
+    assert hub.stats().joined == 2
+"""
+    )
 
 
 @needs_testcapi

@@ -278,6 +278,9 @@ class Asker(Client):
         self._send_request(target, headers)
         return ""
 
+    def __enter__(self) -> Asker:
+        return self
+
     def opened(self) -> Asker:
         """Wait for the 101."""
         self.response = self._read_head()

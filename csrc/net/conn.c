@@ -368,10 +368,9 @@ ws_conn_expired(ws_conn *conn)
         ws_opening_refuse(conn, 408, "The request took too long.\n", NULL);
         break;
     case WS_CONN_HELD:
-        if (ws_hold_refuse(conn, WS_HELD_EXPIRED,
-                           "The server did not decide in time.\n")) {
-            ws_count(&conn->pump->counters->timeouts, 1);
-        }
+        // False: what was decided comes in a moment, and needs no deadline.
+        (void)ws_hold_refuse(conn, WS_HELD_EXPIRED,
+                             "The server did not decide in time.\n");
         break;
     case WS_CONN_FRAMES:
         if (!conn->closing) {

@@ -11,6 +11,7 @@
 enum {
     KEY_SIZE = 24,
     CLOSE_REPLACED = 4409, // ours, as 409 is HTTP's
+    TURN_NS = 1000 * 1000, // for what was decided, of a turn
 };
 
 struct ws_hold {
@@ -146,12 +147,24 @@ listen_to(ws_conn *conn, bool on)
     (void)lws_rx_flow_control(conn->wsi, on);
 }
 
-/* A ws_task: somebody has decided. */
+/* A ws_task: somebody has decided. A thousand may have at once, and others are
+   to be served meanwhile. */
 static void
-run(ws_task *task, void *pump)
+run(ws_task *task, void *arg)
 {
-    (void)pump;
-    ws_held *held = (ws_held *)task; // the task is its first field
+    ws_pump *pump = arg;
+    task->next = NULL;
+    if (pump->decided.head == NULL) {
+        pump->decided.head = task;
+    } else {
+        pump->decided.tail->next = task;
+    }
+    pump->decided.tail = task;
+}
+
+static void
+serve_one(ws_held *held)
+{
     ws_conn *conn = held->conn;
     if (conn != NULL) { // else it has gone meanwhile
         ws_hold *hold = detach(conn);
@@ -162,6 +175,18 @@ run(ws_task *task, void *pump)
         ws_conn_reap(conn);
     }
     ws_held_unref(held);
+}
+
+void
+ws_hold_serve(ws_pump *pump)
+{
+    uint64_t until = pump->decided.head == NULL ? 0 : ws_now_ns() + TURN_NS;
+    for (bool more = true; more && pump->decided.head != NULL;) {
+        ws_task *task = pump->decided.head;
+        pump->decided.head = task->next;
+        serve_one((ws_held *)task); // the task is its first field
+        more = ws_now_ns() < until;
+    }
 }
 
 static ws_hold *
@@ -218,6 +243,9 @@ ws_hold_refuse(ws_conn *conn, ws_held_state why, const char *text)
 {
     if (!ws_held_end(conn->hold->held, why)) {
         return false;
+    }
+    if (why == WS_HELD_EXPIRED) {
+        ws_count(&conn->pump->counters->timeouts, 1);
     }
     ws_hold *hold = detach(conn);
     listen_to(conn, true);

@@ -18,6 +18,10 @@
 /* Has it wait, and tells the drainer; or answers. */
 void ws_hold_begin(ws_conn *conn, const ws_applicant *who);
 
+/* Carries out what was decided: one at least, more as far as the time of this
+   turn goes. */
+void ws_hold_serve(ws_pump *pump);
+
 /* Ends the waiting with a 503 and that text, unless somebody has decided: then
    it is false, and what was decided will come in a moment. */
 bool ws_hold_refuse(ws_conn *conn, ws_held_state why, const char *text);

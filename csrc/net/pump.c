@@ -8,6 +8,7 @@
 
 #include "context.h"
 #include "core/alloc.h"
+#include "hold.h"
 #include "proto/close_code.h"
 #include "pump_inside.h"
 
@@ -140,7 +141,8 @@ answer_doorbell(ws_pump *pump)
 static int
 time_to_sleep(const ws_pump *pump)
 {
-    if (pump->resting.first != NULL || ws_arrivals_wait(pump)) {
+    if (pump->resting.first != NULL || pump->decided.head != NULL ||
+        ws_arrivals_wait(pump)) {
         return 0;
     }
     int ms = ws_timer_wheel_next(pump->wheel, ws_now_ns());
@@ -158,6 +160,7 @@ turn(ws_pump *pump)
     if (pump->rung) {
         answer_doorbell(pump);
     }
+    ws_hold_serve(pump);
     ws_arrivals_serve(pump);
     ws_inbox_serve_resting(pump);
     free_ended(pump);
@@ -184,6 +187,9 @@ end_doorbell(ws_pump *pump)
     ws_task *tasks = NULL;
     ws_wake_end(pump->wake, &chain, &tasks);
     run_tasks(pump, tasks);
+    while (pump->decided.head != NULL) {
+        ws_hold_serve(pump); // whom they are about has been cut
+    }
     serve_dirty(&chain); // no connection is left: drops the references
     free_ended(pump);
 }

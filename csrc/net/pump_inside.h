@@ -101,10 +101,13 @@ struct ws_pump {
     ws_conn_line paused;  /* no room for events */
     ws_conn_line resting; /* had their share of inflating */
     uint64_t inflate_ns;  /* spent on that in this turn */
-    ws_conn *starved;     /* see ws_outbox_retry */
-    ws_timer retry;       /* set while there are any */
-    unsigned room_seen;   /* see ws_hub_take_room */
-    bool rung;            /* the doorbell, in this turn */
+    struct {
+        ws_task *head, *tail;
+    } decided;          /* see hold.h; to be carried out, in their order */
+    ws_conn *starved;   /* see ws_outbox_retry */
+    ws_timer retry;     /* set while there are any */
+    unsigned room_seen; /* see ws_hub_take_room */
+    bool rung;          /* the doorbell, in this turn */
     bool draining;
     bool stopping;
     uint8_t scratch[WS_PUMP_SCRATCH];

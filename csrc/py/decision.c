@@ -202,6 +202,25 @@ write_headers(py_decision *self, char *at)
     return (size_t)(at - begin);
 }
 
+/* Whether it has names and values: 1, 0, or -1 with an exception. */
+static int
+is_mapping(PyObject *value)
+{
+    if (PyDict_Check(value)) {
+        return 1;
+    }
+    if (PyTuple_Check(value) || PyList_Check(value)) {
+        return 0;
+    }
+    PyObject *name = PyUnicode_InternFromString("items");
+    if (name == NULL) {
+        return -1;
+    }
+    int has = PyObject_HasAttr(value, name);
+    Py_DECREF(name);
+    return has;
+}
+
 /* The lines as a tuple of pairs; NULL: an exception. */
 static PyObject *
 list_headers(PyObject *value)
@@ -211,7 +230,11 @@ list_headers(PyObject *value)
     if (value == NULL) {
         return PyTuple_New(0);
     }
-    if (PyDict_Check(value) || PyObject_HasAttrString(value, "items")) {
+    int mapping = is_mapping(value);
+    if (mapping < 0) {
+        return NULL;
+    }
+    if (mapping > 0) {
         PyObject *items = PyMapping_Items(value);
         if (items == NULL) {
             return NULL;

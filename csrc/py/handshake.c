@@ -176,13 +176,27 @@ handshake_reject(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                : NULL;
 }
 
+/* An attribute by its interned name: a name of its own would be another each
+   time, of which types keep the latest thousands. */
+static PyObject *
+get_field(PyObject *object, const char *name)
+{
+    PyObject *field = NULL;
+    PyObject *key = PyUnicode_InternFromString(name);
+    if (key != NULL) {
+        field = PyObject_GetAttr(object, key);
+        Py_DECREF(key);
+    }
+    return field;
+}
+
 /* The attributes of a dataclass; false: an exception is set. */
 static bool
 get_fields(PyObject *object, const char *const *names, PyObject **out)
 {
     size_t count = 0;
     for (; names[count] != NULL; count++) {
-        out[count] = PyObject_GetAttrString(object, names[count]);
+        out[count] = get_field(object, names[count]);
         if (out[count] == NULL) {
             break;
         }

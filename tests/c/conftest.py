@@ -20,6 +20,7 @@ TURNED_AWAY = "before TLS nobody is told why: test_tls.c"
 # Where TLS makes what is tested another thing, or takes it out of the test's hands.
 WITHOUT_TLS = {
     "a_request_that_takes_too_long_is_408": "silence is cut, not answered: test_tls.c",
+    "undecided_it_is_503_in_the_end": "its time may be up within that of TLS",
     "without_descriptors_the_waiting_come_in_later": "a handshake takes two",
     "an_idle_client_costs_the_same_with_compression_and_without": "has no TLS in it",
     "an_address_has_room_again_when_one_of_its_sockets_ends": TURNED_AWAY,

@@ -438,27 +438,43 @@ one_that_nobody_wants_to_decide_on_is_503(void)
 
 /* ---- not in time */
 
+/* Lets the time of one run out. Where the machine was so slow that its request
+   had none left (408), or that it could not be taken, another comes. */
+static ws_held *
+let_expire(const wire *w, bool take)
+{
+    for (;;) {
+        peer p = ask(w);
+        ws_event event = {.held = NULL};
+        while (take && event.held == NULL && !peer_hears(&p, 1)) {
+            (void)ws_hub_take_event(w->hub, &event);
+        }
+        int status = peer_answer(&p, false, NULL, NULL);
+        peer_close(&p);
+        if (status == 503 && (event.held != NULL) == take) {
+            return event.held;
+        }
+        CHECK(status == 408 || take);
+        ws_event_release(&event);
+    }
+}
+
 static void
 undecided_it_is_503_in_the_end(void)
 {
     wire_setup setup = asking();
-    setup.config.open_timeout_ns = 2 * WS_NS_PER_S;
+    setup.config.open_timeout_ns = WS_NS_PER_S;
     wire w = wire_open(&setup);
-    peer taken = ask(&w);
-    ws_held *held = asked(&w);
-    peer untaken = ask(&w);
-    CHECK_EQ(peer_answer(&taken, false, NULL, NULL), 503);
+    ws_held *held = let_expire(&w, true);
     CHECK_EQ(ws_held_get_state(held), WS_HELD_EXPIRED);
     CHECK_EQ(decide(held, &(ws_decision){.accept = true}), WS_HELD_EXPIRED);
     ws_held_drop(held);
     ws_held_unref(held);
-    CHECK_EQ(peer_answer(&untaken, false, NULL, NULL), 503);
+    (void)let_expire(&w, false);
     CHECK(!has_event(&w)); // it has vanished
     CHECK_EQ(waiting(&w), 0);
-    CHECK_EQ(WIRE_COUNTED(&w, timeouts), 2);
-    CHECK_EQ(WIRE_COUNTED(&w, refused_handshakes), 2);
-    peer_close(&taken);
-    peer_close(&untaken);
+    CHECK(WIRE_COUNTED(&w, timeouts) >= 2);
+    CHECK_EQ(WIRE_COUNTED(&w, refused_handshakes), WIRE_COUNTED(&w, timeouts));
     (void)wire_close(&w);
 }
 

@@ -1008,7 +1008,145 @@ everybody_does_everything_and_nothing_leaks(void)
     kit_hub_free(r->hub);
 }
 
+/* ---- joining with all that was decided */
+
+static const char TOPICS[] = "news\0sport";
+static const ws_join REPLACING = {
+    .topics = {TOPICS, sizeof TOPICS},
+    .replace = true,
+    .close_code = 4409,
+    .close_reason = {"replaced", 8},
+};
+
+static size_t
+members(ws_hub *hub, const char *topic)
+{
+    ws_client **all = NULL;
+    size_t count = 0;
+    CHECK_EQ(ws_hub_list(hub, (ws_target){WS_TO_TOPIC, kit_text(topic)}, &all,
+                         &count),
+             WS_OK);
+    for (size_t i = 0; i < count; i++) {
+        ws_client_unref(all[i]);
+    }
+    ws_free(all);
+    return count;
+}
+
+static void
+a_client_joins_with_its_topics(void)
+{
+    ws_hub *hub = kit_hub(KIT_ROOMY);
+    ws_client *client = kit_client(hub, "a", "u");
+    CHECK_EQ(ws_hub_join_as(hub, client, &REPLACING), WS_OK);
+    CHECK_EQ(members(hub, "news"), 1);
+    CHECK_EQ(members(hub, "sport"), 1);
+    CHECK_EQ(ws_hub_get_stats(hub).topics, 2);
+    end_it(client);
+    CHECK_EQ(ws_hub_get_stats(hub).topics, 0);
+    kit_hub_free(hub);
+}
+
+static void
+who_replaces_takes_the_id_in_one_moment(void)
+{
+    ws_hub *hub = kit_hub(KIT_ROOMY);
+    ws_client *old = kit_client(hub, "a", "u");
+    CHECK_EQ(ws_hub_join_as(hub, old, &REPLACING), WS_OK);
+    ws_client *other = kit_client(hub, "a", "u");
+    CHECK_EQ(ws_hub_join(hub, other), WS_ERR_IN_USE);
+    CHECK_EQ(ws_hub_join_as(hub, other, &REPLACING), WS_OK);
+    ws_client *found = ws_hub_get(hub, kit_text("a"));
+    CHECK(found == other);
+    ws_client_unref(found);
+    CHECK_EQ(ws_client_get_state(old), WS_CLIENT_CLOSING);
+    CHECK_EQ(old->close_code, 4409);
+    CHECK_EQ(old->close_reason_size, 8);
+    CHECK_EQ(members(hub, "news"), 1);
+    CHECK_EQ(ws_hub_size(hub), 1);
+    CHECK_EQ(ws_hub_present(hub), 2);
+    CHECK_EQ(ws_hub_get_stats(hub).users, 1);
+    end_it(old);
+    end_it(other);
+    kit_hub_free(hub);
+}
+
+/* Each allocation of a join fails once: then nothing has changed, but that the
+   reason may be missing. */
+static void
+without_memory_nobody_joins_and_nobody_is_replaced(void)
+{
+    for (long n = 0, failed = 1; failed > 0; n++) {
+        ws_hub *hub = kit_hub(KIT_ROOMY);
+        ws_client *old = kit_join_hub(hub, "a", NULL);
+        ws_client *client = kit_client(hub, "a", "u");
+        ws_alloc_fail_at(n);
+        ws_err err = ws_hub_join_as(hub, client, &REPLACING);
+        failed = ws_alloc_failed();
+        ws_alloc_fail_at(-1);
+        ws_client *found = ws_hub_get(hub, kit_text("a"));
+        if (err == WS_OK) {
+            CHECK(found == client);
+            CHECK_EQ(old->close_reason_size, failed > 0 ? 0 : 8);
+            end_it(client);
+        } else {
+            CHECK_EQ(err, WS_ERR_NOMEM);
+            CHECK(found == old);
+            CHECK_EQ(ws_client_get_state(old), WS_CLIENT_OPEN);
+            CHECK_EQ(ws_hub_present(hub), 1);
+            ws_hub_stats stats = ws_hub_get_stats(hub);
+            CHECK_EQ(stats.topics + stats.users, 0);
+            CHECK_EQ(stats.joined, 1);
+            ws_client_unref(client);
+        }
+        ws_client_unref(found);
+        end_it(old);
+        kit_hub_free(hub);
+    }
+}
+
+static void
+nobody_is_replaced_by_one_that_does_not_join(void)
+{
+    ws_hub_limits limits = KIT_ROOMY;
+    limits.max_clients = 1;
+    ws_hub *hub = kit_hub(limits);
+    ws_client *old = kit_join_hub(hub, "a", NULL);
+    ws_client *client = kit_client(hub, "a", NULL);
+    CHECK_EQ(ws_hub_join_as(hub, client, &REPLACING), WS_ERR_TOO_MANY);
+    ws_hub_shut(hub);
+    CHECK_EQ(ws_hub_join_as(hub, client, &REPLACING), WS_ERR_HUB_CLOSED);
+    CHECK_EQ(ws_client_get_state(old), WS_CLIENT_OPEN);
+    CHECK_EQ(members(hub, "news"), 0);
+    ws_client_unref(client);
+    end_it(old);
+    kit_hub_free(hub);
+}
+
+static void
+so_many_handshakes_are_held_and_no_more(void)
+{
+    ws_hub_limits limits = KIT_ROOMY;
+    limits.max_handshakes = 2;
+    ws_hub *hub = kit_hub(limits);
+    CHECK(ws_hub_hold(hub));
+    CHECK(ws_hub_hold(hub));
+    CHECK(!ws_hub_hold(hub));
+    CHECK_EQ(ws_hub_get_stats(hub).handshakes, 2);
+    ws_hub_let_go(hub);
+    CHECK(ws_hub_hold(hub));
+    ws_hub_let_go(hub);
+    ws_hub_let_go(hub);
+    CHECK_EQ(ws_hub_get_stats(hub).handshakes, 0);
+    kit_hub_free(hub);
+}
+
 static const ws_test tests[] = {
+    TEST(a_client_joins_with_its_topics),
+    TEST(who_replaces_takes_the_id_in_one_moment),
+    TEST(without_memory_nobody_joins_and_nobody_is_replaced),
+    TEST(nobody_is_replaced_by_one_that_does_not_join),
+    TEST(so_many_handshakes_are_held_and_no_more),
     TEST(a_client_is_found_by_its_id_while_it_is_open),
     TEST(a_join_is_refused_and_nothing_has_changed),
     TEST(an_end_makes_room_for_another),

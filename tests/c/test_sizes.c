@@ -104,7 +104,7 @@ greet_all(const wire *w, size_t count)
 }
 
 /* How far they have come. */
-enum stage { ACCEPTED, OPEN, GREETED };
+enum stage { ACCEPTED, HELD, OPEN, GREETED };
 
 /* Bytes for each of many connections that have come so far, libwebsockets' own
    among them; without the head of the request, which a client keeps for
@@ -114,18 +114,25 @@ idle_bytes(enum stage stage)
 {
     static peer peers[MANY];
     size_t count = as_many_as_may_be();
-    wire w = wire_open_default();
+    wire_setup setup = wire_defaults();
+    setup.config.authorize = stage == HELD;
+    setup.limits.max_handshakes = MANY;
+    wire w = wire_open(&setup);
     const char *request = peer_request("/", "");
     long before = ws_alloc_bytes();
     for (size_t i = 0; i < count; i++) {
         peers[i] = peer_dial(&w);
         if (stage > ACCEPTED) {
             peer_say(&peers[i], request);
+        }
+        if (stage > HELD) {
             (void)peer_expect_switch(&peers[i]);
         }
     }
     WITHIN(WIRE_COUNTED(&w, accepted_connections) == count, 10);
-    if (stage > ACCEPTED) {
+    if (stage == HELD) {
+        WITHIN(ws_hub_get_stats(w.hub).handshakes == count, 10);
+    } else if (stage > HELD) {
         WITHIN(ws_hub_size(w.hub) == count, 10);
     }
     if (stage == GREETED) {
@@ -168,7 +175,19 @@ an_idle_connection_takes_little_memory(void)
     CHECK(greeted - lws <= 1200);
 }
 
+static void
+a_handshake_that_waits_takes_little_memory(void)
+{
+    long lws = idle_bytes(ACCEPTED) - block(sizeof(ws_conn)) -
+               block(sizeof "127.0.0.1:12345");
+    long held = idle_bytes(HELD);
+    printf("%ld bytes of libwebsockets', %ld of ours\n", lws, held - lws);
+    CHECK(lws > 0);
+    CHECK(held - lws <= 800);
+}
+
 static const ws_test tests[] = {
+    TEST(a_handshake_that_waits_takes_little_memory),
     TEST(no_structure_grows_unseen),
     TEST(what_a_pump_counts_shares_no_cache_line),
     TEST(a_message_adds_little_to_its_payload),
