@@ -7,12 +7,14 @@ web workers, task queues, cron scripts. Both are ``wssend.expose`` and
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .hub import RemoteHub
+from .link import finish_all
 from .report import LinkStats, LostCall, LostMessages, RemoteClient
-from .server import Exposed
+from .server import Exposed, close_all
 
 if TYPE_CHECKING:
     from .._core import WSHub
@@ -82,3 +84,7 @@ def connect(
     return RemoteHub(
         address, queue=queue, queue_bytes=queue_bytes, hold=hold, on_lost=on_lost
     )
+
+
+atexit.register(close_all)
+atexit.register(finish_all)  # runs first: a process may send to its own hub

@@ -19,7 +19,6 @@ writes the call itself: that costs no more than waking the thread would.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import random
@@ -516,7 +515,7 @@ class Link:
         for kind, rest in self._frames.take(1 << 30):
             self._take(kind, rest)
 
-    def _take(self, kind: int, rest: memoryview) -> None:
+    def _take(self, kind: int, rest: bytes) -> None:
         if kind == Kind.DONE:
             count, refused = protocol.parse_done(rest)
             self._confirm_to(count)
@@ -678,5 +677,4 @@ def begin_anew_in_child() -> None:
         link.forked()
 
 
-atexit.register(finish_all)
 os.register_at_fork(after_in_child=begin_anew_in_child)

@@ -157,10 +157,8 @@ class Frames:
         """Add what has arrived."""
         self._buffer += data
 
-    def take(self, limit: int) -> Iterator[tuple[int, memoryview]]:
+    def take(self, limit: int) -> Iterator[tuple[int, bytes]]:
         """Yield the kind and the rest of frames that are whole, up to a number.
-
-        What is yielded holds only until the next one.
 
         Raises:
             ProtocolError: A frame is empty, or longer than allowed.
@@ -168,18 +166,16 @@ class Frames:
         start = 0
         buffer = self._buffer
         try:
-            with memoryview(buffer) as view:
-                while limit > 0 and len(buffer) - start >= 5:
-                    size, kind = SHORT.unpack_from(buffer, start)
-                    if not 1 <= size <= self.longest:
-                        raise ProtocolError(f"a frame of {size} bytes")
-                    end = start + 4 + size
-                    if end > len(buffer):
-                        break
-                    with view[start + 5 : end] as rest:
-                        start = end
-                        limit -= 1
-                        yield kind, rest
+            while limit > 0 and len(buffer) - start >= SHORT.size:
+                size, kind = SHORT.unpack_from(buffer, start)
+                if not 1 <= size <= self.longest:
+                    raise ProtocolError(f"a frame of {size} bytes")
+                first, start = start + SHORT.size, start + 4 + size
+                if start > len(buffer):
+                    start = first - SHORT.size
+                    break
+                limit -= 1
+                yield kind, bytes(memoryview(buffer)[first:start])
         finally:
             del buffer[:start]
 
@@ -190,15 +186,15 @@ class Frames:
         return len(buffer) >= 5 and len(buffer) >= 4 + SHORT.unpack_from(buffer)[0]
 
 
-def parse_json(data: bytes | memoryview) -> Any:  # noqa: ANN401 - what JSON is
+def parse_json(data: bytes) -> Any:  # noqa: ANN401 - what JSON is
     """Read JSON that came from the other side."""
     try:
-        return json.loads(bytes(data))
+        return json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"bad JSON: {error}") from None
 
 
-def parse_hello(kind: int, rest: memoryview) -> dict[str, Any]:
+def parse_hello(kind: int, rest: bytes) -> dict[str, Any]:
     """Check the first frame of the other side."""
     if kind != Kind.HELLO:
         raise ProtocolError("it does not begin with a hello of wssend's")
@@ -214,7 +210,7 @@ def parse_hello(kind: int, rest: memoryview) -> dict[str, Any]:
     return says
 
 
-def parse_call(kind: int, rest: memoryview) -> Call:
+def parse_call(kind: int, rest: bytes) -> Call:
     """Take a call apart."""
     if not Kind.SEND <= kind <= Kind.PING or len(rest) < CALL.size:
         raise ProtocolError(f"a frame of kind {kind} that is no call")
@@ -230,10 +226,10 @@ def parse_call(kind: int, rest: memoryview) -> Call:
     exclude = parse_json(rest[middle:end]) if exclude_size else []
     if not isinstance(exclude, list) or not all(isinstance(i, str) for i in exclude):
         raise ProtocolError("an exclude that is no list of ids")
-    return Call(Kind(kind), flags, target, exclude, bytes(rest[end:]))
+    return Call(Kind(kind), flags, target, exclude, rest[end:])
 
 
-def parse_done(rest: memoryview) -> tuple[int, int]:
+def parse_done(rest: bytes) -> tuple[int, int]:
     """Take a DONE apart: calls done, and calls refused."""
     if len(rest) != DONE_BODY.size:
         raise ProtocolError("a DONE of a wrong size")
@@ -241,7 +237,7 @@ def parse_done(rest: memoryview) -> tuple[int, int]:
     return count, refused
 
 
-def parse_answer(rest: memoryview) -> tuple[int, Any]:
+def parse_answer(rest: bytes) -> tuple[int, Any]:
     """Take an ANSWER apart: the number of the call, and the value."""
     if len(rest) < NUMBER.size:
         raise ProtocolError("an ANSWER that is too short")

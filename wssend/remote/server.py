@@ -10,7 +10,6 @@ what was sent, nothing is read: so the sender's own queue fills, and tells him.
 
 from __future__ import annotations
 
-import atexit
 import dataclasses
 import logging
 import os
@@ -257,11 +256,11 @@ class Exposed:
             step(peer, *args)
         except ProtocolError as error:
             self._end(peer, str(error))
+        except HubClosed:
+            self._closing = True
         except ConnectionError as error:
             self._end(peer)
             log.debug("%s: %s", peer.name, error)
-        except HubClosed:
-            self._closing = True
         except Exception:
             log.exception("%s: an error of wssend's own", peer.name)
             self._end(peer)
@@ -444,5 +443,4 @@ def leave_to_parent() -> None:
         exposed.forked()
 
 
-atexit.register(close_all)
 os.register_at_fork(after_in_child=leave_to_parent)
