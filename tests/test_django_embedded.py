@@ -65,10 +65,10 @@ def test_a_test_clients_request_does_not(unix: Path) -> None:
 
 def test_it_pushes_to_who_is_logged_in(unix: Path) -> None:
     user = new_user()
-    embedded.start()
+    hub = embedded.start()
     headers = [("Cookie", f"sessionid={log_in(user)}"), ("Origin", "http://localhost")]
     with wsclient.Client(f"ws+unix:{unix}:/ws", headers=headers) as client:
-        until(lambda: get_hub().clients(str(user.pk)))
+        until(lambda: hub.clients(str(user.pk)))
         report = send_to_user(user, {"n": 1})
         assert report is not None
         assert report.queued == 1
@@ -92,6 +92,7 @@ def test_a_push_before_it_runs_is_told_what_to_do(unix: Path) -> None:
     assert 'set WSSEND["SOCKET"]' in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.forks
 def test_a_push_in_a_forked_child_is_told_the_same(tmp_path: Path) -> None:
     code = """
@@ -135,6 +136,7 @@ SERVE = """
 """
 
 
+@pytest.mark.slow
 def test_a_second_process_is_told_to_run_the_command(unix: Path) -> None:
     embedded.start()
     said = other_process(f'{{"EMBEDDED": true, "UNIX": "{unix}"}}', SERVE)
@@ -143,6 +145,7 @@ def test_a_second_process_is_told_to_run_the_command(unix: Path) -> None:
     assert "`manage.py wssend`" in said
 
 
+@pytest.mark.slow
 def test_workers_that_take_any_port_are_found_as_well(tmp_path: Path) -> None:
     setting = {"EMBEDDED": True, "PORT": 0}
     with override_settings(WSSEND=setting):
@@ -155,6 +158,7 @@ def test_workers_that_take_any_port_are_found_as_well(tmp_path: Path) -> None:
             sibling.end()
 
 
+@pytest.mark.slow
 def test_the_place_of_a_process_that_ends_is_taken_over(unix: Path) -> None:
     setting = f'{{"EMBEDDED": true, "UNIX": "{unix}"}}'
     code = SETUP + SERVE.replace("0))", "20))") + WAIT
@@ -168,6 +172,7 @@ def test_the_place_of_a_process_that_ends_is_taken_over(unix: Path) -> None:
             second.end()
 
 
+@pytest.mark.slow
 def test_a_refusal_is_remembered(unix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "PATIENCE", 0.0)
     setting = f'{{"EMBEDDED": true, "UNIX": "{unix}"}}'
@@ -198,6 +203,7 @@ def test_a_port_that_is_taken_is_told() -> None:
         embedded.stop()
 
 
+@pytest.mark.slow
 def test_a_server_is_asked_through_djangos_signal(tmp_path: Path) -> None:
     """In a process whose settings say so; here they did not when Django started."""
     assert not any(

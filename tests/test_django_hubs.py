@@ -118,6 +118,7 @@ def test_a_hub_of_ones_own_comes_first(server: Running) -> None:
     assert get_hub() is not hub
 
 
+@pytest.mark.slow
 @pytest.mark.forks
 def test_a_forked_child_has_a_link_of_its_own(path: Path) -> None:
     code = """
@@ -144,6 +145,7 @@ def test_a_forked_child_has_a_link_of_its_own(path: Path) -> None:
         ]
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_at_once_has_pushed(path: Path) -> None:
     code = """
     import os, sys

@@ -57,7 +57,7 @@ def test_they_are_closed_when_the_session_is_gone() -> None:
         def close_user(self, user: str, code: int, reason: str) -> None:
             there.append(Session.objects.exists())
 
-    with override_hub(Hub()):
+    with override_hub(Hub()):  # type: ignore[arg-type]
         laptop.post("/logout/")
     assert there == [False]
 
@@ -68,7 +68,7 @@ def test_they_are_closed_when_the_session_is_gone() -> None:
         client.cookies = phone.cookies
         await client.post("/logout/")
 
-    with override_hub(Hub()):
+    with override_hub(Hub()):  # type: ignore[arg-type]
         asyncio.run(leave())
     assert there == [False, False]
 
@@ -123,7 +123,7 @@ def test_who_was_not_logged_in_closes_nothing() -> None:
     request = RequestFactory().get("/")
     request.session = SessionStore()
     request.user = AnonymousUser()
-    with override_hub(object()):
+    with override_hub(object()):  # type: ignore[arg-type]
         logout(request)
 
 

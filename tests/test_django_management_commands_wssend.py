@@ -26,6 +26,7 @@ def run(tmp_path: Path, *options: str, **setting: Any) -> Program:
     return Program(tmp_path / "hub.log", command, environment(setting))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_until_a_signal_comes(tmp_path: Path, number: int) -> None:
     user = new_user()
@@ -50,6 +51,7 @@ def test_it_serves_until_a_signal_comes(tmp_path: Path, number: int) -> None:
     assert re.fullmatch(SERVING, hub.said())
 
 
+@pytest.mark.slow
 def test_options_count_before_the_setting(tmp_path: Path) -> None:
     session = log_in(new_user())
     options = ["--unix", f"{tmp_path}/ws.sock", "--path=/push", "--drain=1"]
@@ -62,6 +64,7 @@ def test_options_count_before_the_setting(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -70,6 +73,7 @@ def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
     assert re.fullmatch(r"CommandError: .*in use.*\n", hub.said()), hub.said()
 
 
+@pytest.mark.slow
 def test_a_second_hub_finds_the_local_socket_taken(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
     with run(tmp_path, SOCKET=path, PORT=0) as first:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import select
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from wssend.cli import reason_of, signals_of
+from wssend.cli import STOP, reason_of, signals_of
 from wssend.django import conf
 from wssend.django.service import Service
 
@@ -48,7 +47,8 @@ class Command(BaseCommand):
             try:
                 service.start()
                 self.announce(service, settings)
-                select.select([signals], [], [])
+                while STOP not in signals.recv(64):
+                    pass
             except OSError as error:
                 raise CommandError(reason_of(error)) from error
             finally:
