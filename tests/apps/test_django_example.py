@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/notifications"
 CONNECTED = "document.querySelector('#status').textContent === 'connected'"
 JOBS = "[...document.querySelectorAll('#jobs li')].map((line) => line.innerText)"
+PROGRESS = "document.querySelector('#jobs progress').value"  # of the newest
 NOTES = "[...document.querySelectorAll('#notes li')].map((line) => line.innerText)"
 
 
@@ -121,8 +122,7 @@ def test_two_browsers_see_a_celery_task_and_a_logout(
     laptop.type("[name=title]", "Stock by warehouse")
     laptop.click("#start .primary")
     for tab in (laptop, phone):
-        tab.wait("document.querySelector('#jobs progress').value >= 40", timeout=LIMIT)
-        assert len(tab.run(f"return {JOBS}")) == 2
+        tab.wait(f"{JOBS}.length === 2 && {PROGRESS} >= 40", timeout=LIMIT)
     for name, tab, scheme, width in (
         ("laptop", laptop, "light", 1100),
         ("phone", phone, "dark", 420),

@@ -119,7 +119,10 @@ def test_it_is_who_the_session_says(place: Place, browser: Browser) -> None:
     user = new_user()
     script = f"document.cookie = 'sessionid={log_in(user)}';" + CONNECT
     service = place.serve(script)
-    browser.tab(place.url).wait(OPEN)
+    tab = browser.tab("about:blank")
+    tab.devtools("Network.clearBrowserCookies")  # those of another test
+    tab.open(place.url)
+    tab.wait(OPEN)
     assert only_client(service).user == str(user.pk)
 
 
