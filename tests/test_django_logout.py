@@ -7,7 +7,9 @@ import logging
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth import logout
+from django.db import connections
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django_kit import AnonymousUser, Running, Session, SessionStore, new_user, running
 from kit import until
@@ -67,6 +69,7 @@ def test_they_are_closed_when_the_session_is_gone() -> None:
         client = AsyncClient()
         client.cookies = phone.cookies
         await client.post("/logout/")
+        await sync_to_async(connections.close_all)()  # of asgiref's thread
 
     with override_hub(Hub()):  # type: ignore[arg-type]
         asyncio.run(leave())

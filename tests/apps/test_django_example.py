@@ -127,7 +127,7 @@ def test_two_browsers_see_a_celery_task_and_a_logout(
         ("laptop", laptop, "light", 1100),
         ("phone", phone, "dark", 420),
     ):
-        tab.look(width=width, height=560, scheme=scheme)
+        tab.look(width=width, height=420, scheme=scheme)
         tab.screenshot(ROOT / f"build/notifications-{name}.png")
 
     laptop.click("header button")
