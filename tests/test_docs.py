@@ -133,11 +133,31 @@ def test_the_page_on_authorising_lets_the_right_ones_in() -> None:
     server.result()
 
 
+def test_the_page_on_other_processes_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: dict[str, Any] = {"wssend": wssend, "address": f"unix:{tmp_path}/hub"}
+    sending, losing = blocks("docs/remote.md")
+    run(sending, names)
+    assert capsys.readouterr().out == "0 ()\n"
+    assert names["remote"].stats().confirmed == 2
+    run(losing, names)  # where there is no hub any more
+    out = capsys.readouterr().out
+    assert "1 message, 5 bytes, lost: the link to unix:" in out
+    assert "broadcast None 5" in out
+
+
 def test_every_example_is_run() -> None:
     assert len(blocks("README.md")) == 3, "and the tests above name each of them"
     pages = {path.name for path in (ROOT / "docs").glob("*.md") if blocks(str(path))}
     # That on Django is run by test_django.py.
-    assert pages == {"authorising.md", "django.md", "howto.md", "proxies.md"}
+    assert pages == {
+        "authorising.md",
+        "django.md",
+        "howto.md",
+        "proxies.md",
+        "remote.md",
+    }
 
 
 def test_the_reference_is_made_of_the_docstrings() -> None:

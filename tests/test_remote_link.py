@@ -235,7 +235,7 @@ def test_flush_tells_what_was_lost(address: str) -> None:
         with pytest.raises(TimeoutError, match="0 calls queued and 1 in flight"):
             remote.flush(0.01)
         flush = Background(lambda: remote.flush(WAIT))
-        until(lambda: remote._link._flushers)
+        until(lambda: remote._link._marks)
         kill(hub)
         with pytest.raises(wssend.LinkDown, match="1 were not confirmed"):
             flush.result(WAIT)
@@ -456,6 +456,54 @@ def test_each_accepted_call_is_accounted_for_while_links_break(address: str) -> 
     assert stats.unconfirmed == 0
     assert stats.accepted == stats.confirmed + stats.lost
     assert sum(each.count for each in lost) == stats.lost
+
+
+def test_a_signals_handler_may_send_and_may_raise_anywhere(address: str) -> None:
+    """Each of its calls comes in between whatever the main thread is at."""
+    with serving() as server, wssend.expose(server.hub, address):
+        out = run_script(
+            """
+import logging, signal, sys, wssend
+logging.disable()  # what a raising handler has torn is lost, and reported
+
+class Stop(Exception):
+    pass
+
+def handler(number, frame):
+    global sent
+    try:
+        remote.publish("t", "from the handler")
+    except (wssend.ChannelFull, wssend.LinkDown, wssend.HubClosed):
+        return
+    sent += 1
+    if sent % 5 == 0:
+        raise Stop
+
+lost, sent = [], 0
+remote = wssend.connect(sys.argv[1], on_lost=lost.append)
+remote.ping(30)
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+while sent < 300:
+    try:
+        for _ in range(20):
+            remote.publish("t", "x" * 50)
+        remote.flush(30)
+    except (Stop, wssend.ChannelFull, wssend.LinkDown):
+        pass
+signal.setitimer(signal.ITIMER_REAL, 0)
+try:
+    remote.flush(30)
+except wssend.LinkDown:
+    pass
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+remote.ping(30)
+stats = remote.stats()
+print(stats.unconfirmed, stats.connected)
+""",
+            address,
+        )
+        assert out == "0 True\n"
 
 
 # Processes that end.

@@ -45,8 +45,8 @@ class Peer:
 
     def __init__(self, address: str) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(address.removeprefix("unix:"))  # waits where many do
         self.socket.settimeout(WAIT)
-        self.socket.connect(address.removeprefix("unix:"))
         self._frames = Frames(1 << 30)
 
     def say(self, data: bytes) -> None:
@@ -343,6 +343,12 @@ def test_a_wrong_mode(
 ) -> None:
     with pytest.raises(error, match=r"^mode must be"):
         wssend.expose(hub.hub, address, mode=mode)
+
+
+def test_what_is_no_hub_of_this_process(address: str) -> None:
+    for hub in (None, wssend.connect(address)):
+        with pytest.raises(TypeError, match=r"^hub must be a WSHub, not"):
+            wssend.expose(hub, address)  # type: ignore[arg-type]
 
 
 def test_a_process_that_ends_removes_the_file(address: str) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 __all__ = ["Place", "path_of"]
 
 LONGEST = 107  # bytes, of a sockaddr_un
-BACKLOG = 128
+BACKLOG = 1024
 
 
 def path_of(address: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import time
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from .._core import PreparedMessage, WSClient
+from ..errors import WSSendError
 from ..report import SendReport
 from ..stats import HubStats
 from . import protocol
@@ -275,6 +277,9 @@ class RemoteHub:
     def hub_stats(self, wait: float = 5.0) -> HubStats:
         """Return the hub's own statistics; blocks for the answer."""
         found = self._call(Kind.STATS, 0, None, b"", wait=wait)
+        names = {field.name for field in dataclasses.fields(HubStats)}
+        if names != found.keys():
+            raise WSSendError("the hub's wssend is another one: its statistics differ")
         return HubStats(**{**found, "pumps": tuple(found["pumps"])})
 
     def ping(self, timeout: float = 5.0) -> float:

@@ -53,26 +53,44 @@ LAST_DELAY: Final = 2.0
 
 
 class Waiter:
-    """Somebody who waits for what a call comes to.
+    """Somebody who waits, once. A bare lock, for nothing else in ``threading``
+    survives that a signal's handler raises in the middle of a wait.
 
     Attributes:
-        value: The answer, or the exception to raise.
+        value: What he is told.
     """
 
-    __slots__ = ("_there", "value")
+    __slots__ = ("_gate", "value")
 
     def __init__(self) -> None:
         self.value: object = None
-        self._there = threading.Event()
+        self._gate = threading.Lock()
+        self._gate.acquire()
 
-    def tell(self, value: object) -> None:
-        """Let the wait end."""
+    def tell(self, value: object = None) -> None:
+        """Let the wait end; to be called once."""
         self.value = value
-        self._there.set()
+        self._gate.release()
 
     def wait(self, timeout: float | None) -> bool:
         """Wait; False: nobody has told anything in that time."""
-        return self._there.wait(timeout)
+        return self._gate.acquire(timeout=-1 if timeout is None else timeout)
+
+
+class Mark(Waiter):
+    """Somebody who waits for all calls up to a number.
+
+    Attributes:
+        number: Of the last of them.
+        lost: How many of them were lost meanwhile.
+    """
+
+    __slots__ = ("lost", "number")
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+        self.lost = 0
 
 
 class Outgoing:
@@ -129,9 +147,8 @@ class Link:
         links.add(self)
 
     def _reset(self) -> None:
-        # Reentrant: a signal's handler may send, too.
+        # Reentrant: a signal's handler may put, too, in the middle of a put.
         self._lock = threading.RLock()
-        self._settled = threading.Condition(self._lock)
         self._queued: deque[Outgoing] = deque()
         self._flight: deque[Outgoing] = deque()
         self._rest: list[memoryview] = []  # of the last in flight, not yet written
@@ -141,7 +158,8 @@ class Link:
         self._refused_full = self._refused_down = self._refused_too_large = 0
         self._connects = self._breaks = 0
         self._unreported: dict[str, list[LostCall]] = {}  # by what has happened
-        self._flushers: list[list[int]] = []  # [number, how many up to it were lost]
+        self._marks: list[Mark] = []  # of those who flush
+        self._closers: list[Waiter] = []
         self._limit = self.queue_bytes  # the largest payload, as far as is known
         self._fault: str | None = None  # why this connection has to end
         self._failure: str | None = None  # why the last attempt to connect failed
@@ -150,6 +168,7 @@ class Link:
         self._done_before = 0  # calls confirmed by this connection
         self._refused_before = 0
         self._rung = False
+        self._writing = False  # a signal's handler may come in between
         self._blocked = False  # the kernel has no room
         self._watched = False  # for which the thread waits
         self._thread: threading.Thread | None = None
@@ -248,28 +267,30 @@ class Link:
             self._queued.remove(call)
             self._queued_bytes -= call.size
             self._lose([call], "")
+            self._settle()
             return True
 
     def flush(self, timeout: float | None) -> None:
         """Wait until all that was put so far is confirmed."""
-        end = None if timeout is None else time.monotonic() + timeout
-        with self._settled:
-            mark = [self._accepted, 0]
-            self._flushers.append(mark)
-            try:
-                while self._has_before(mark[0]):
-                    left = None if end is None else end - time.monotonic()
-                    if left is not None and left <= 0:
-                        raise TimeoutError(
-                            f"timed out with {len(self._queued)} calls queued and "
-                            f"{len(self._flight)} in flight, not yet confirmed"
-                        )
-                    self._settled.wait(left)
-            finally:
-                self._flushers.remove(mark)
-        if mark[1]:
+        with self._lock:
+            mark = Mark(self._accepted)
+            if not self._has_before(mark.number):
+                return
+            self._marks.append(mark)
+        try:
+            there = mark.wait(timeout)
+        finally:
+            with self._lock:
+                if mark in self._marks:
+                    self._marks.remove(mark)
+        if not there:
+            raise TimeoutError(
+                f"timed out with {len(self._queued)} calls queued and "
+                f"{len(self._flight)} in flight, not yet confirmed"
+            )
+        if mark.lost:
             raise LinkDown(
-                f"the link to unix:{self.path} broke: of the calls so far {mark[1]} "
+                f"the link to unix:{self.path} broke: of the calls so far {mark.lost} "
                 "were not confirmed"
             )
 
@@ -309,21 +330,25 @@ class Link:
 
         What is not confirmed in that time, or once the link is down, is lost.
         """
-        with self._settled:
+        end = Waiter()
+        with self._lock:
             self._closing = True
             thread = self._thread
+            if thread is None or self._closed:
+                self._closed = True
+                return
             self._ring()
             if thread is threading.current_thread():
                 return  # from on_lost: it ends by itself
-            ended = thread is None or self._settled.wait_for(
-                lambda: self._closed, timeout
-            )
+            self._closers.append(end)
+        if end.wait(timeout):
+            thread.join(timeout)  # it has only to report, and to return
+            return
+        with self._lock:
             self._closed = True
             self._drop(len(self._flight) + len(self._queued), "it was closed")
             self._ring()
         self._report()
-        if thread is not None and ended:
-            thread.join()  # it has only to return
 
     def abandon(self) -> None:
         """Let the thread end once all is written: nobody has the hub any more."""
@@ -353,24 +378,28 @@ class Link:
 
     def _write(self) -> None:
         """Give the kernel what it takes in one go."""
-        if self._socket is None or self._fault is not None:
+        if self._socket is None or self._fault is not None or self._writing:
             return
         parts: list[bytes | memoryview] = [*self._rest]
-        for call in islice(self._queued, BATCH):
+        for call in list(islice(self._queued, BATCH)):  # a handler may append
             parts += call.parts
         if not parts:
             return
+        self._writing = True
         try:
             flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-            sent = self._socket.sendmsg(parts, (), flags)
+            self._wrote(self._socket.sendmsg(parts, (), flags))
+            self._blocked = bool(self._rest)
         except BlockingIOError:
             self._blocked = True
-            return
         except OSError as error:
             self._fault = reason_of(error)
-            return
-        self._wrote(sent)
-        self._blocked = bool(self._rest)
+        except BaseException:  # of a signal's handler: how far it came is not known
+            self._fault = "a signal's handler has raised while it was written to"
+            self._ring()
+            raise
+        finally:
+            self._writing = False
 
     def _wrote(self, sent: int) -> None:
         rest = sum(map(len, self._rest))
@@ -401,21 +430,28 @@ class Link:
         self._done_before = count
         self._confirmed += fresh
         self._delay = FIRST_DELAY
-        self._settled.notify_all()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Tell those whose calls are all confirmed or lost."""
+        if self._marks:
+            over = [m for m in self._marks if not self._has_before(m.number)]
+            for mark in over:
+                self._marks.remove(mark)
+                mark.tell()
 
     def _lose(self, calls: Iterable[Outgoing], why: str) -> None:
         """Count calls as lost, which are in no list any more."""
         for call in calls:
             self._lost += 1
-            for mark in self._flushers:
-                mark[1] += call.number <= mark[0]
+            for mark in self._marks:
+                mark.lost += call.number <= mark.number
             if call.waiter is not None:
                 call.waiter.tell(LinkDown(why))
             elif why:
                 name = Kind(call.kind).name.lower()
                 lost = LostCall(name, call.target, call.size)
                 self._unreported.setdefault(why, []).append(lost)
-        self._settled.notify_all()
 
     def _drop(self, count: int, why: str) -> None:
         """Lose the oldest, first those in flight."""
@@ -430,6 +466,7 @@ class Link:
         text = f"the link to unix:{self.path} is down: {why}; "
         self._lose(gone[:sent], text + "sent but not confirmed, so it may be done")
         self._lose(gone[sent:], text + "not sent")
+        self._settle()
 
     # ---- the thread
 
@@ -438,13 +475,15 @@ class Link:
             while self._turn():
                 self._report()
         finally:
-            with self._settled:
+            with self._lock:
                 self._closing = self._closed = True
                 self._disconnect()
                 self._drop(len(self._flight) + len(self._queued), "it was closed")
                 bell, self._bell = self._bell, -1
                 os.close(bell)
-                self._settled.notify_all()
+                for closer in self._closers:
+                    closer.tell()
+                self._closers = []
             self._report()
 
     def _turn(self) -> bool:
@@ -587,6 +626,7 @@ class Link:
             self._queued_bytes -= call.size
         down = f"the link to unix:{self.path} is down: {why}; not sent"
         self._lose(waiting, down)
+        self._settle()
 
     def _dial(self) -> socket.socket:
         found = socket.socket(socket.AF_UNIX)

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
+from .._core import WSHub
 from ..errors import HubClosed
 from ..report import SendReport
 from . import protocol
@@ -33,13 +34,12 @@ from .protocol import ANSWERED, TEXT, Call, Frames, Kind, ProtocolError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from .._core import WSHub
-
 __all__ = ["Exposed"]
 
 log = logging.getLogger("wssend.remote")
 
 MAX_LINKS: Final = 1024
+ACCEPTED: Final = 16  # links in one turn
 TURN: Final = 64  # calls of one link before the others have their turn
 READ: Final = 1 << 16
 UNREAD: Final = 1 << 16  # bytes of answers that may wait while calls are taken
@@ -103,6 +103,8 @@ class Exposed:
 
     def __init__(self, hub: WSHub, address: str, *, mode: int = 0o660) -> None:
         path = path_of(address)
+        if not isinstance(hub, WSHub):
+            raise TypeError(f"hub must be a WSHub, not {hub!r:.100}")
         if isinstance(mode, bool) or not isinstance(mode, int):
             raise TypeError(f"mode must be an int, as in 0o660, not {mode!r}")
         if not 0 <= mode <= 0o777:
@@ -202,7 +204,9 @@ class Exposed:
             if key.data is not None:
                 self._guard(key.data, self._move, events)
             elif key.fileobj is self._place.socket:
-                self._accept()
+                for _ in range(ACCEPTED):
+                    if not self._accept():
+                        break
         for _ in range(len(self._ready)):
             peer = self._ready.popleft()
             peer.is_ready = False
@@ -228,25 +232,27 @@ class Exposed:
             what = "take its answers" if peer.greeted else "say hello"
             self._end(peer, f"it does not {what}")
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Take a link; False: there is none, or nothing to do it with."""
         try:
             found, _ = self._place.socket.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            return
+            return False
         except OSError as error:
             log.warning("%s: accept: %s", self.address, error.strerror)
             self._selector.unregister(self._place.socket)
             self._resume = time.monotonic() + PAUSE
-            return
+            return False
         if len(self._peers) >= MAX_LINKS:
             log.warning("%s: more than %d links", self.address, MAX_LINKS)
             found.close()
-            return
+            return True
         found.setblocking(False)
         peer = Peer(found)
         peer.say(protocol.hello(pid=os.getpid(), largest=self._largest))
         self._peers.add(peer)
         self._guard(peer, self._move, 0)
+        return True
 
     def _guard(self, peer: Peer, step: Callable[..., None], *args: int) -> None:
         """Take a step for a link; whatever is wrong with it ends only that link."""
