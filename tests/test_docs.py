@@ -260,8 +260,9 @@ def test_the_page_on_other_processes_runs(
 def test_every_example_is_run() -> None:
     assert len(blocks("README.md")) == 4, "and the tests above name each of them"
     pages = {path.name for path in (ROOT / "docs").glob("*.md") if blocks(str(path))}
+    # That on Django is run by test_django.py.
     assert pages == {
-        *("asyncio.md", "authorising.md", "howto.md", "proxies.md"),
+        *("asyncio.md", "authorising.md", "django.md", "howto.md", "proxies.md"),
         *("remote.md", "testing.md", "tokens.md"),
     }
 

@@ -29,8 +29,8 @@ __all__ = ["main"]
 
 DEFAULT_PORT: Final = 8765
 READ_SIZE: Final = 65536  # bytes of standard input taken at once
-STOP: Final = b"\0"  # what signals become
-RELOAD: Final = b"\1"
+STOP: Final = b"\0"  # what signals become; their numbers come as well
+RELOAD: Final = b"\xff"
 
 Number = TypeVar("Number", int, float)
 Handler: TypeAlias = Callable[[int, FrameType | None], None] | signal.Handlers
@@ -333,9 +333,11 @@ def run(lines: Lines, signals: socket.socket, listener: wssend.Listener) -> None
     while True:
         ready = [fd for fd, _ in poll.poll()]
         if signals.fileno() in ready:
-            if STOP in signals.recv(64):
+            got = signals.recv(64)
+            if STOP in got:
                 return
-            reload(listener)
+            if RELOAD in got:
+                reload(listener)
         if source not in ready:
             continue
         try:
@@ -389,6 +391,9 @@ def signals_of(*, reload: bool) -> Iterator[socket.socket]:
         }
         if reload:
             wanted[signal.SIGHUP] = note_reload
+        # A signal may hit any thread; the main one is to wake up for its handler.
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        stack.callback(signal.set_wakeup_fd, before)
         for number, handler in wanted.items():
             stack.callback(signal.signal, number, signal.getsignal(number))
             signal.signal(number, handler)
