@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gil
 import growth
+import link
 import pumps
 import pytest
 import soak
@@ -243,3 +244,14 @@ def test_a_page_whose_mark_does_not_end_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has no <!-- end of name -->"):
         tables.place(page, "name", "text\n")
     assert page.read_text() == "<!-- name -->\nmine\n"
+
+
+# Hubs elsewhere.
+
+
+def test_calls_to_a_hub_elsewhere_have_their_price() -> None:
+    rows = link.measure(2, 300)
+    assert len(rows) == 4
+    for values in rows.values():
+        assert len(values) == 2
+        assert min(values) > 0

@@ -254,6 +254,20 @@ def test_it_speaks_tls_and_takes_a_new_certificate_on_sighup(tmp_path: Path) -> 
         assert server.output.endswith("wssend: the TLS files were read again\n")
 
 
+def test_other_processes_can_send(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/control"
+    with (
+        DemoServer("--control", address) as server,
+        connect(server) as client,
+        wssend.connect(address) as remote,
+    ):
+        assert remote.broadcast("from elsewhere", wait=TIMEOUT).queued == 1
+        assert client.recv(TIMEOUT) == "from elsewhere"
+        remote.close()
+        assert server.stop() == (0, "")
+    assert not (tmp_path / "control").exists()
+
+
 @pytest.mark.parametrize("where", [["--host", "::1"], ["--host", "localhost"]])
 def test_it_prints_an_address_for_every_host(where: list[str]) -> None:
     with DemoServer(*where) as server:
@@ -338,6 +352,12 @@ def test_a_taken_port_is_one_line(server: DemoServer) -> None:
         (["serve", "--host", "192.0.2.1"], 1, "cannot listen on 192.0.2.1"),
         (["serve", "--host", "no.such.host.invalid"], 1, "cannot listen on no.such"),
         (["serve", "--unix", "/no/such/folder/w"], 1, "/no/such/folder/w"),
+        (["serve", "--port", "0", "--control", "w"], 2, "must be 'unix:' and"),
+        (
+            ["serve", "--port", "0", "--control", "unix:/no/w"],
+            1,
+            "/no/w: cannot listen",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line(

@@ -243,12 +243,26 @@ def test_the_page_on_asyncio_and_the_readme_s_part_of_it_run(
     run_in("asyncio", lambda: serve_and_stop(short["main"]))
 
 
+def test_the_page_on_other_processes_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: dict[str, Any] = {"wssend": wssend, "address": f"unix:{tmp_path}/hub"}
+    sending, losing = blocks("docs/remote.md")
+    run(sending, names)
+    assert capsys.readouterr().out == "0 ()\n"
+    assert names["remote"].stats().confirmed == 2
+    run(losing, names)  # where there is no hub any more
+    out = capsys.readouterr().out
+    assert "1 message, 5 bytes, lost: the link to unix:" in out
+    assert "broadcast None 5" in out
+
+
 def test_every_example_is_run() -> None:
     assert len(blocks("README.md")) == 4, "and the tests above name each of them"
     pages = {path.name for path in (ROOT / "docs").glob("*.md") if blocks(str(path))}
     assert pages == {
         *("asyncio.md", "authorising.md", "howto.md", "proxies.md"),
-        *("testing.md", "tokens.md"),
+        *("remote.md", "testing.md", "tokens.md"),
     }
 
 

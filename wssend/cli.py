@@ -89,6 +89,12 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
         help="port to listen on, 0 for any free one (%(default)s)",
     )
     add("--unix", metavar="PATH", help="listen on a unix socket instead")
+    add(
+        "--control",
+        metavar="unix:PATH",
+        help="let other processes of this host send, by way of "
+        "wssend.connect('unix:PATH'): whoever may write to that socket file",
+    )
     add("--path", type=path, help="the only path that takes WebSockets (any)")
     add(
         "--tls-cert",
@@ -178,6 +184,8 @@ def serve(options: argparse.Namespace) -> int:
             if options.demo:
                 send = start_demo(hub, options).say
             listener = listen(hub, options)
+            if options.control is not None:
+                stack.enter_context(wssend.expose(hub, options.control))
         except ValueError as error:
             return fail(str(error), status=2)
         announce(listener, options)

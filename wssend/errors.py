@@ -7,6 +7,7 @@
   * :exc:`ChannelClosed`: the client is gone or going; forget it.
 
     * :exc:`HubClosed`: the whole hub is.
+    * :exc:`LinkDown`: the hub is in another process, which cannot be reached now.
 
   * :exc:`MessageTooLarge`: it can never fit; trying again is useless.
   * :exc:`ClientNotFound`: nobody has that id.
@@ -29,6 +30,7 @@ __all__ = [
     "ChannelFull",
     "ClientNotFound",
     "HubClosed",
+    "LinkDown",
     "MessageTooLarge",
     "WSSendError",
 ]
@@ -132,6 +134,15 @@ class ChannelClosed(WSSendError, ConnectionError):
 
 class HubClosed(ChannelClosed):
     """The hub is closed, or belongs to the process that this one was forked from."""
+
+
+class LinkDown(ChannelClosed):
+    """The hub of another process cannot be reached now, or was lost meanwhile.
+
+    A remote hub raises it at once while the last attempt to connect has failed and
+    the next is not due, and to a call that waits for an answer when the link breaks.
+    It goes on trying by itself.
+    """
 
 
 class MessageTooLarge(WSSendError, ValueError):

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
     from ._core import WSClient
+    from .remote import RemoteClient
+
+    ClientT = TypeVar(
+        "ClientT", bound=WSClient | RemoteClient, default=WSClient, covariant=True
+    )
+else:
+    from typing import TypeVar
+
+    ClientT = TypeVar("ClientT", covariant=True)
 
 __all__ = ["SendReport"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class SendReport:
+class SendReport(Generic[ClientT]):
     """What became of a message to many clients, exactly.
 
     It is true when every client that was tried has it queued, also when there
@@ -21,7 +32,7 @@ class SendReport:
     Attributes:
         queued: Clients whose channel took the message.
         full: Exactly the clients that refused it because their channel was
-            full.
+            full: WSClients, or RemoteClients where the hub is in another process.
         closed: Clients that began to close while the call was under way.
         failed: Clients that refused it for another reason: out of memory.
 
@@ -33,7 +44,7 @@ class SendReport:
     """
 
     queued: int = 0
-    full: tuple[WSClient, ...] = ()
+    full: tuple[ClientT, ...] = ()
     closed: int = 0
     failed: int = 0
 

@@ -311,9 +311,18 @@ static PyMethodDef hub_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyObject *
+get_send_queue_bytes(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSize_t(((py_hub *)op)->options.limits.send.max_bytes);
+}
+
 static PyGetSetDef hub_getset[] = {
     {"closed", get_closed, NULL, hub_closed_doc, NULL},
     {"_authorizes", get_authorizes, NULL, NULL, NULL},
+    {"send_queue_bytes", get_send_queue_bytes, NULL,
+     "The option of that name: also the largest message that can be sent.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -88,6 +88,14 @@ prepared_text(PyObject *op, void *Py_UNUSED(closure))
     return PyBool_FromLong(((py_prepared *)op)->text);
 }
 
+static PyObject *
+prepared_data(PyObject *op, void *Py_UNUSED(closure))
+{
+    const ws_msg *msg = py_prepared_msg(op);
+    return PyBytes_FromStringAndSize((const char *)ws_msg_payload(msg),
+                                     (Py_ssize_t)ws_msg_size(msg));
+}
+
 PyDoc_STRVAR(
     prepared_doc,
     "PreparedMessage(data, *, text=None)\n--\n\n"
@@ -109,6 +117,8 @@ PyDoc_STRVAR(
 
 static PyGetSetDef prepared_getset[] = {
     {"text", prepared_text, NULL, "Whether it is a text message.", NULL},
+    {"data", prepared_data, NULL,
+     "Its payload, a copy; of a text message its UTF-8.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

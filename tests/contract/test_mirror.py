@@ -30,6 +30,9 @@ C_TEST_WITHOUT_SOURCE: dict[str, str] = {
 PY_WITHOUT_TEST: dict[str, str] = {
     "__init__": "names only",
     "__main__": "calls cli.main and nothing else",
+    # Parts of a hub that is elsewhere.
+    "remote_hub": "the calls: test_remote.py",
+    "remote_report": "test_remote_link.py",
     # Parts of the binding that no name of Python's stands for.
     "aio_client": "the argument of a handler: test_aio.py",
     "aio_notices": "drain and flush: test_aio.py",
