@@ -88,7 +88,9 @@ class Chat:
 
     def say(self, client: wssend.WSClient, text: str) -> None:
         """Tell the room, and those who come later."""
-        room = self.rooms[client]
+        room = self.rooms.get(client)
+        if room is None:
+            return  # it was too slow, and this came before it could know
         line = {"type": "said", "name": client.id, "text": text, "at": time.time()}
         self.said[room].append(line)
         self.publish(room, line)
@@ -141,6 +143,7 @@ class Chat:
     def too_slow(self, client: wssend.WSClient) -> None:
         """Let go of a client; the page comes back and gets what was said."""
         client.close(1013, "You do not keep up; come back.")
+        self.leave(client)
 
 
 def make_hub() -> wssend.WSHub:

@@ -162,10 +162,12 @@ def test_a_stalled_member_is_closed_when_its_channel_is_full() -> None:
         assert not slow.client.closed
         chat.say(ada.client, "one too many")
         assert (slow.client.closed, ada.client.closed) == (True, False)
+        chat.obey(slow.client, '{"type": "say", "text": "too late"}')
         slow.resume()
         assert slow.expect_close(1013) == 1013
         texts = [json.loads(line).get("text") for line in ada.received]
-        assert texts[-2:] == ["line 7", "one too many"]
+        assert texts[-3:] == ["line 7", "one too many", None]
+        assert json.loads(ada.received[-1]) == {"type": "people", "names": ["ada"]}
 
 
 def test_a_newcomer_that_cannot_take_the_history_is_closed() -> None:
@@ -178,7 +180,6 @@ def test_a_newcomer_that_cannot_take_the_history_is_closed() -> None:
         slow.stall()
         with pytest.raises(wssend.ChannelClosed):
             chat.enter(slow.client, "lobby")  # what handle() does
-        chat.leave(slow.client)
         assert slow.client.close_code == 1013
         assert set(chat.rooms) == {ada.client}
 
