@@ -263,6 +263,7 @@ def test_every_example_is_run() -> None:
     assert pages == {
         *("asyncio.md", "authorising.md", "howto.md", "proxies.md"),
         *("remote.md", "testing.md", "tokens.md"),
+        "frameworks.md",  # tests/apps/test_frameworks.py
     }
 
 
