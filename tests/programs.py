@@ -40,6 +40,7 @@ class Program:
         folder: Path = TESTS,
     ) -> None:
         self.log = log
+        self._asked = False
         with log.open("wb") as out:
             self.process = subprocess.Popen(
                 command,
@@ -71,10 +72,15 @@ class Program:
         assert found is not None
         return found
 
+    def ask_to_end(self, number: int = signal.SIGTERM) -> None:
+        """Send it a signal, the first time; a second one might cut it short."""
+        if not self._asked and self.process.poll() is None:
+            self.process.send_signal(number)
+        self._asked = True
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ask it to end, and return its exit status."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
+        self.ask_to_end(number)
         return self.process.wait(LIMIT)
 
     def __enter__(self) -> Program:

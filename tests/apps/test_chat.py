@@ -139,7 +139,7 @@ def test_everybody_is_told_to_come_back_when_the_server_ends(
 ) -> None:
     with come(url, "ada") as ada:
         hear(ada, "people")
-        server.process.terminate()
+        server.ask_to_end()
         assert ada.answer_close().code == 1001
 
 

@@ -97,7 +97,7 @@ def test_a_logout_closes_all_that_the_user_has_open(jobs: Jobs) -> None:
         for client in (laptop, phone):
             close = client.answer_close()
             assert (close.code, close.reason) == (4401, "logged out")
-        jobs.program.process.terminate()
+        jobs.program.ask_to_end()
         assert other.answer_close().code == 1001, "the application ends"
 
 

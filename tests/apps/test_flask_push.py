@@ -123,7 +123,7 @@ def test_the_shop_goes_on_without_its_hub_and_pushes_when_it_is_back(
     with shop.connect(ada) as client:
         assert ada.ask("POST", "/orders", {"item": "a bell"})[0] == 201
         assert hear(client)["item"] == "a bell"
-        shop.hub.process.terminate()
+        shop.hub.ask_to_end()
         assert client.answer_close().code == 1001
         assert shop.hub.stop() == 0
         assert ada.ask("POST", "/orders", {"item": "a horn"})[0] == 201

@@ -71,7 +71,7 @@ def test_one_gunicorn_worker_with_threads_has_the_hub_itself(tmp_path: Path) -> 
         with Client(f"ws+unix:{tmp_path}/hub.sock") as client:
             assert visitor.ask("POST", "/news", "hello")[1] == {"reached": 1}
             assert client.recv() == '"hello"'
-            gunicorn.process.terminate()
+            gunicorn.ask_to_end()
             assert client.answer_close().code == 1001
         assert gunicorn.stop() == 0
         assert "Traceback" not in gunicorn.said()
@@ -116,12 +116,11 @@ def test_threads_share_a_hub() -> None:
             job.start()
             assert [client.recv(), client.recv()] == ["load 0.5", "load 0.7"]
             job.join(LIMIT)
-            with wssend.testing.connect(hub, topics=["load"]) as slow:
-                slow.stall()
-                names["measure"]("load", [1.0] * 257)
-                assert slow.client.close_code == 1013
-            assert [client.recv() for _ in range(257)] == ["load 1.0"] * 257
             client.leave()
+        with wssend.testing.connect(hub, topics=["load"]) as slow:
+            slow.stall()
+            names["measure"]("load", [1.0] * 257)
+            assert slow.client.close_code == 1013
     finally:
         hub.close(timeout=5)
         names["server"].join(LIMIT)
