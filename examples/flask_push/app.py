@@ -1,6 +1,6 @@
 """A shop in Flask whose views push: to one customer, and to everybody.
 
-Any number of workers of any kind may run it: the hub is a process of its own.
+Any number of workers may run it: the hub is a process of its own.
 """
 
 from __future__ import annotations

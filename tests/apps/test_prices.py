@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
     command = [sys.executable, str(ROOT / "examples/prices/server.py"), "--port=0"]
-    with Program(tmp_path / "prices.log", [*command, "--rate=200"]) as program:
+    with Program(tmp_path / "prices.log", [*command, "--rate=1000"]) as program:
         yield program.wait_for(r"open (http://127.0.0.1:\d+/)")[1]
         assert program.stop() == 0
         assert len(program.said().splitlines()) == 1, program.said()
@@ -59,17 +59,18 @@ def test_a_client_gets_the_symbols_that_it_asks_for(url: str) -> None:
         ask(one, drop=["ACME"], subscribe=["DUNE"])
         while symbol(one) != "DUNE":
             pass
-        while symbol(one) == "ACME":
-            pass
         assert "ACME" not in {symbol(one) for _ in range(30)}
 
 
-@pytest.mark.parametrize("wish", ["{", "1", '{"subscribe": 1}', '{"drop": [[]]}'])
-def test_who_asks_for_nonsense_is_told_and_closed(url: str, wish: str) -> None:
-    with dial(url) as client:
-        client.send(wish)
-        close = client.answer_close()
-        assert (close.code, close.reason) == (1007, 'I take {"subscribe": ["ACME"]}.')
+def test_who_asks_for_nonsense_is_told_and_closed(url: str) -> None:
+    for wish in ("{", "1", '{"subscribe": 1}', '{"drop": [[]]}'):
+        with dial(url) as client:
+            client.send(wish)
+            close = client.answer_close()
+            assert (close.code, close.reason) == (
+                1007,
+                'I take {"subscribe": ["ACME"]}.',
+            )
 
 
 def test_who_was_behind_gets_the_latest_prices_when_there_is_room() -> None:
