@@ -264,6 +264,7 @@ def test_every_example_is_run() -> None:
     assert pages == {
         *("asyncio.md", "authorising.md", "django.md", "howto.md", "proxies.md"),
         *("remote.md", "testing.md", "tokens.md"),
+        "frameworks.md",  # tests/apps/test_frameworks.py
     }
 
 
