@@ -16,9 +16,11 @@
 
 #include "core/flush.h"
 #include "core/held.h"
+#include "core/memory_end.h"
 #include "guest.h"
 
 typedef struct life_setup {
+    bool memory_end;  /* a client without a socket comes, too */
     bool many_topics; /* so many that tables grow */
     bool unix_socket; /* a second listener, and a guest there */
     int tls;          /* version, on TCP; 0: none */
@@ -666,6 +668,28 @@ life_close(life *l)
     LIFE_UNTIL(l, ws_crew_wait(l->w.crew, ws_now_ns()) == WS_OK);
 }
 
+/* A client without a socket comes, is told something, and leaves. */
+static inline void
+life_without_socket(life *l)
+{
+    ws_client_info info = {.id = wire_text("socketless")};
+    ws_memory_end *end = NULL;
+    ws_msg **messages = NULL;
+    if (!l->setup->memory_end ||
+        ws_memory_end_new(l->w.hub, &info, &end) != WS_OK) {
+        return;
+    }
+    ws_err err = life_send(l, ws_memory_end_client(end), "x", 1);
+    CHECK(err == WS_OK || err == WS_ERR_NOMEM);
+    size_t count = ws_memory_end_take(end, &messages);
+    CHECK(count <= 1);
+    if (count == 1) {
+        ws_msg_unref(messages[0]);
+    }
+    ws_free(messages);
+    ws_memory_end_free(end);
+}
+
 static inline void
 life_run(life *l)
 {
@@ -678,6 +702,7 @@ life_run(life *l)
     life_broadcast(l);
     life_flush(l);
     life_flood(l);
+    life_without_socket(l);
     life_reload(l);
     life_wake_up(l);
     life_part(l);

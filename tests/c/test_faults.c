@@ -116,7 +116,7 @@ each_allocation_may_fail_under_tls_and_compression_the_last_share(void)
 /* ---- the place */
 
 static const life_setup LIVES[] = {
-    {.unix_socket = true, .many_topics = true},
+    {.unix_socket = true, .many_topics = true, .memory_end = true},
     {.unix_socket = true, .abrupt = true},
     {.unix_socket = true,
      .tls = TLS1_3_VERSION,
