@@ -37,6 +37,8 @@ import django  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 
 django.setup()
+# It has been read: programs that other tests start are not to find it.
+del os.environ["DJANGO_SETTINGS_MODULE"]
 call_command("migrate", run_syncdb=True, verbosity=0)
 
 from django.conf import settings  # noqa: E402
