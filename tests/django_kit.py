@@ -14,7 +14,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import django
 import wsclient
+from django.conf import settings
+from django.core.management import call_command
 
 __all__ = [
     "INSTALLED",
@@ -28,20 +31,21 @@ __all__ = [
     "running",
 ]
 
-_folder = tempfile.mkdtemp(prefix="wssend-django-")
-atexit.register(shutil.rmtree, _folder, ignore_errors=True)
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "django_project.settings")
-os.environ["WSSEND_TEST_DATABASE"] = f"{_folder}/db.sqlite3"
 
-import django  # noqa: E402
-from django.core.management import call_command  # noqa: E402
+def _set_up() -> None:
+    folder = tempfile.mkdtemp(prefix="wssend-django-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["WSSEND_TEST_DATABASE"] = f"{folder}/db.sqlite3"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "django_project.settings"
+    django.setup()
+    # It has been read: programs that other tests start are not to find it.
+    del os.environ["DJANGO_SETTINGS_MODULE"]
+    call_command("migrate", run_syncdb=True, verbosity=0)
 
-django.setup()
-# It has been read: programs that other tests start are not to find it.
-del os.environ["DJANGO_SETTINGS_MODULE"]
-call_command("migrate", run_syncdb=True, verbosity=0)
 
-from django.conf import settings  # noqa: E402
+if not settings.configured:  # pytest also loads this file to look for doctests
+    _set_up()
+
 from django.contrib.auth.models import AnonymousUser, User  # noqa: E402
 from django.contrib.sessions.backends.db import SessionStore  # noqa: E402
 from django.contrib.sessions.models import Session  # noqa: E402
