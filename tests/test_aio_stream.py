@@ -93,6 +93,29 @@ def test_what_a_closed_stream_has_not_taken_stays(run: Run, server: Server) -> N
     run(main)
 
 
+@pytest.mark.parametrize("cancel", [False, True])
+def test_a_stream_that_ends_leaves_the_next_one_alone(
+    run: Run, server: Server, cancel: bool
+) -> None:
+    async def main() -> None:
+        first = aio.events(server.hub)
+        ended = asyncio.ensure_future(anext(first, None))
+        await asyncio.sleep(0)
+        await first.aclose()
+        second = aio.events(server.hub)
+        waiting = asyncio.ensure_future(anext(second))
+        if cancel:
+            await asyncio.sleep(0)  # both wait, the first one still or no longer
+            ended.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            assert await asyncio.wait_for(ended, 10) is None
+        client, _ = server.connect()
+        assert await asyncio.wait_for(waiting, 10) == Connected(client)
+        await second.aclose()
+
+    run(main)
+
+
 def test_others_run_while_a_stream_never_waits(run: Run, server: Server) -> None:
     turns = 0
     done = False

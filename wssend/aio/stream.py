@@ -42,6 +42,8 @@ class EventStream:
         self._fd = hub.fileno()
         self._count = 0
         self._busy = False
+        self._sleeper: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None
+        self._sleeper = None  # whose reader the descriptor has
 
     def __aiter__(self) -> Self:
         return self
@@ -71,20 +73,33 @@ class EventStream:
 
     async def _wait(self) -> None:
         loop = asyncio.get_running_loop()
-        ready: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(self._fd, wake, loop, self._fd, ready)
+        self._sleeper = loop, loop.create_future()
+        loop.add_reader(self._fd, self._wake)
         try:
-            await ready
+            await self._sleeper[1]
         finally:
-            loop.remove_reader(self._fd)
+            self._wake()
         self._count = 0
+
+    def _wake(self) -> None:
+        """Once is enough: it stays readable until the events are taken. And no
+        longer: the descriptor is the hub's, and another stream's next."""
+        if self._sleeper is None:
+            return
+        loop, ready = self._sleeper
+        self._sleeper = None
+        loop.remove_reader(self._fd)
+        if not ready.done():
+            ready.set_result(None)
 
     async def aclose(self) -> None:
         """End the iteration, so that another one may begin.
 
-        Events that were not taken stay. Closing again does nothing.
+        Events that were not taken stay. A task that waits for the next one finds
+        that there is none. Closing again does nothing.
         """
         self._iterator.close()
+        self._wake()
 
     async def __aenter__(self) -> Self:
         return self
@@ -96,13 +111,6 @@ class EventStream:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-
-def wake(loop: asyncio.AbstractEventLoop, fd: int, ready: asyncio.Future[None]) -> None:
-    """Once is enough: it stays readable until the events are taken."""
-    loop.remove_reader(fd)
-    if not ready.done():
-        ready.set_result(None)
 
 
 def events(hub: WSHub) -> EventStream:
