@@ -454,6 +454,34 @@ def test_a_handshake_is_decided_by_its_token() -> None:
     assert closing(late) == wssend.Reject(401, "the token has expired", close_code=4401)
 
 
+@pytest.mark.parametrize("user", ["x" * 256, "\ud800"], ids=["long", "surrogate"])
+def test_a_user_that_no_client_can_have_is_rejected(user: str) -> None:
+    decision = jwt_authorizer(JWT(KEY))(bearing(token({"sub": user})))
+    assert isinstance(decision, wssend.Reject)
+    assert decision.status == 401
+    closing = jwt_authorizer(JWT(KEY), close_code=4401)
+    assert isinstance(closing(bearing(token({"sub": user}))), wssend.Reject)
+
+
+def test_a_ticket_of_a_user_that_no_client_can_have_is_rejected() -> None:
+    tickets = Tickets(KEY)
+    decision = ticket_authorizer(tickets)(bearing(tickets.issue("x" * 256)))
+    assert isinstance(decision, wssend.Reject)
+
+
+def test_a_long_text_is_cut_to_the_size_of_a_reason() -> None:
+    jwt = JWT(KEY, user_claim="https://example.com/" + "\u20ac" * 40)
+    decision = jwt_authorizer(jwt, close_code=4401)(bearing(token()))
+    assert isinstance(decision, wssend.Reject)
+    assert len(decision.body.encode()) <= 123
+    assert decision.body.startswith("the token names no user")
+
+
+def test_an_age_that_is_no_sensible_number_is_too_old() -> None:
+    aged = JWT(KEY, max_age=10)
+    assert why(aged.claims, token({"iat": -(10**400)})) == "expired"
+
+
 def test_a_handshake_is_decided_by_its_ticket() -> None:
     tickets = Tickets(KEY)
     decide = ticket_authorizer(tickets)

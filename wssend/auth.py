@@ -67,6 +67,7 @@ __all__ = [
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.ASCII | re.IGNORECASE)
 _MAX_TOKEN = 8192  # characters; the head of a handshake has no more
 _MAX_TICKET = 4096
+_MAX_USER = 255  # bytes, as of Accept
 
 
 class InvalidToken(WSSendError, ValueError):
@@ -279,7 +280,8 @@ class JWT:
         issued = claims.get("iat")
         if isinstance(issued, bool) or not isinstance(issued, (int, float)):
             raise InvalidToken("the token's iat is not a number", reason="claims")
-        if not time.time() - issued <= self._max_age + self._leeway:
+        # A comparison, for it may be too large a number to calculate with.
+        if not issued >= time.time() - self._max_age - self._leeway:
             raise InvalidToken("the token is too old", reason="expired")
 
 
@@ -531,7 +533,7 @@ def jwt_authorizer(
     """Return a function that decides a handshake by its bearer token.
 
     A token that holds is accepted, as the user that it names; any other is
-    rejected with 401.
+    rejected with 401, and so is one whose user is longer than 255 bytes of UTF-8.
 
     Args:
         jwt: What checks the tokens.
@@ -563,7 +565,8 @@ def ticket_authorizer(
 
     The ticket comes as a bearer token does, or in the URL:
     ``new WebSocket(url + "?ticket=" + ticket)``. One that holds is accepted, as
-    the user that it was issued to; any other is rejected with 401.
+    the user that it was issued to; any other is rejected with 401, and so is one
+    whose user is longer than 255 bytes of UTF-8.
 
     Args:
         tickets: What redeems them.
@@ -598,7 +601,21 @@ def _decide(
 
     try:
         user = find_user()
+        if not _may_be_called(user):
+            raise InvalidToken("the user's name cannot be used", reason="claims")
     except InvalidToken as error:
         headers = [("WWW-Authenticate", "Bearer")] if close_code is None else []
-        return Reject(401, str(error), headers, close_code=close_code)
+        text = str(error)
+        if close_code is not None:  # a reason, of 123 bytes at most
+            text = text.encode(errors="replace")[:123].decode(errors="ignore")
+        return Reject(401, text, headers, close_code=close_code)
     return Accept(user=user, topics=topics, subprotocol=bearer_subprotocol(handshake))
+
+
+def _may_be_called(user: str) -> bool:
+    """Whether a client can have that user: what a token names, its issuer, or
+    whoever could choose a name there, has chosen."""
+    try:
+        return len(user.encode()) <= _MAX_USER
+    except UnicodeEncodeError:
+        return False
