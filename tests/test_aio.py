@@ -202,6 +202,21 @@ def test_a_handler_that_raises_is_logged_and_closes_with_1011(
     assert "ValueError: wrong" in there(record.exc_text)
 
 
+def test_a_handler_cancelled_before_its_first_step_closes_too(
+    run: Run, peers: Peers
+) -> None:
+    async def main() -> None:
+        async with serving(peers, echo) as server:
+            own = peers.dial(server.url)
+            while not server._tasks:
+                await asyncio.sleep(0)
+            for task in list(server._tasks):
+                task.cancel()
+            assert (await in_thread(own.answer_close)).code == 1011
+
+    run(main)
+
+
 def test_the_end_of_its_own_client_is_no_failure_but_another_s_is(
     run: Run, peers: Peers, caplog: pytest.LogCaptureFixture
 ) -> None:

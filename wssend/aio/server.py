@@ -234,14 +234,25 @@ class Server:
         assert self._loop is not None
         known = Client(client, self._loop, self._notices)
         self._clients[client] = known
-        self._start(self._serve(known))
+        task = self._start(self._serve(known))
+        task.add_done_callback(partial(self._ended, known))
         return known
 
-    def _start(self, job: Coroutine[Any, Any, None]) -> None:
+    def _ended(self, client: Client, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # before its first step, it has done nothing itself
+            self._let_go(client, 1011)
+
+    def _start(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         assert self._loop is not None
         task = self._loop.create_task(job)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _let_go(self, client: Client, code: int) -> None:
+        """Nobody serves it any more. Doing it twice does nothing."""
+        client.close(1001 if self._stopping else code)
+        client._drop()
 
     async def _serve(self, client: Client) -> None:
         """The whole life of a handler."""
@@ -255,8 +266,7 @@ class Server:
         except Exception:
             logger.exception("the handler of client %r failed", client.id)
         finally:
-            client.close(1001 if self._stopping else code)
-            client._drop()
+            self._let_go(client, code)
 
     async def _decide(self, handshake: Handshake) -> None:
         """Whether a client is let in."""
