@@ -14,7 +14,8 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import SystemCheckError
 from django.test import override_settings
 from django_kit import log_in, new_user
-from django_servers import LIMIT, Program, dial, environment, python
+from django_servers import dial, environment
+from programs import LIMIT, Program, python
 
 from wssend.django import get_hub, send_to_user
 

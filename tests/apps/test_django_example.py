@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from django_servers import LIMIT, Program, gunicorn_of, python
 from e2e.conftest import tool
 from e2e.webdriver import Browser, Tab
+from programs import LIMIT, Program, gunicorn_of, python
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -10,17 +10,9 @@ from pathlib import Path
 
 import pytest
 from django_kit import log_in, new_user
-from django_servers import (
-    LIMIT,
-    TESTS,
-    Program,
-    Site,
-    dial,
-    environment,
-    gunicorn_of,
-    python,
-)
+from django_servers import TESTS, Site, dial, environment
 from kit import Background
+from programs import LIMIT, Program, gunicorn_of, python
 from wsclient import Client
 
 pytestmark = pytest.mark.timeout(150)
